@@ -1,0 +1,45 @@
+/*
+ * files - reading small files whole, and writing them so that a crash leaves the old or the new
+ * one.
+ */
+#ifndef KPC_FILES_H
+#define KPC_FILES_H
+
+#include "common/buffers.h"
+#include "common/errors.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * Append the content of the regular file PATH to OUT (initialised by the caller, whose bound
+ * holds). Never waits on a fifo or a device. A missing file is ERROR_FAILED with errno left at
+ * ENOENT.
+ */
+bool file_read(const char *path, struct buffer *out, struct error *err);
+
+/*
+ * Replace PATH by LEN bytes with MODE: write a file beside it, fsync, rename, fsync the folder.
+ * Owner and group of an existing file are kept. On failure PATH is as it was.
+ */
+bool file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
+
+/* Make folder PATH and those above it that are missing, each with MODE; an existing one is left
+ * alone. */
+bool file_make_folder(const char *path, mode_t mode, struct error *err);
+
+/* fsync the file or folder PATH. */
+bool file_sync(const char *path, struct error *err);
+
+/* fsync the folder that holds PATH. */
+bool file_sync_folder_of(const char *path, struct error *err);
+
+/*
+ * Open lock file PATH (made with mode 0600 if missing) and take an exclusive flock(2) on it,
+ * waiting at most TIMEOUT_MS (0: not at all). Returns the descriptor (close-on-exec; closing it
+ * unlocks) or -1: ERROR_UNREACHABLE when somebody else holds it. A lock dies with its holder, so
+ * none is stale.
+ */
+int file_lock(const char *path, int timeout_ms, struct error *err);
+
+#endif

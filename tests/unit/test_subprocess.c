@@ -1,0 +1,103 @@
+/* subprocess: status, signal, deadline and output of real children; nothing is inherited. */
+#include "common/subprocess.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void
+run_shell(const char *script, int timeout_ms, struct subprocess_result *result)
+{
+    const char *argv[] = { "/bin/sh", "-c", script, NULL };
+    struct error err;
+
+    assert_true(subprocess_run(argv, NULL, timeout_ms, result, &err));
+}
+
+static void
+test_output(void **state)
+{
+    struct subprocess_result r;
+    char text[64];
+
+    (void)state;
+    run_shell("echo out; echo one >&2; echo two >&2; exit 3", 5000, &r);
+    assert_int_equal(r.status, 3);
+    assert_string_equal(buffer_string(&r.out), "out\n");
+    assert_string_equal(subprocess_last_line(&r, text, sizeof(text)), "two");
+    assert_string_equal(subprocess_describe(&r, text, sizeof(text)), "exit status 3");
+    subprocess_result_free(&r);
+}
+
+static void
+test_deadline(void **state)
+{
+    struct subprocess_result r;
+
+    (void)state;
+    run_shell("sleep 60", 100, &r);
+    assert_true(r.timed_out);
+    assert_false(subprocess_succeeded(&r));
+    subprocess_result_free(&r);
+    run_shell("kill -9 $$", 5000, &r);
+    assert_int_equal(r.signal, 9);
+    assert_int_equal(r.status, -1);
+    subprocess_result_free(&r);
+}
+
+static void
+test_bounded(void **state)
+{
+    struct subprocess_result r;
+
+    (void)state;
+    run_shell("head -c 1000000 /dev/zero; exit 0", 5000, &r);
+    assert_true(subprocess_succeeded(&r));
+    assert_int_equal(r.out.len, 64 * 1024);
+    subprocess_result_free(&r);
+}
+
+static void
+test_nothing_inherited(void **state)
+{
+    struct subprocess_result r;
+    int fd = open("/dev/null", O_RDONLY);
+
+    (void)state;
+    setenv("SECRET", "x", 1);
+    run_shell("ls /proc/$$/fd | tr '\\n' ' '; echo \"$SECRET\"", 5000, &r);
+    assert_string_equal(buffer_string(&r.out), "0 1 2 \n");
+    subprocess_result_free(&r);
+    close(fd);
+}
+
+static void
+test_missing_program(void **state)
+{
+    const char *argv[] = { "/nonexistent/program", NULL };
+    struct subprocess_result r;
+    struct error err;
+
+    (void)state;
+    assert_false(subprocess_run(argv, NULL, 1000, &r, &err));
+    assert_string_equal(err.text, "cannot execute /nonexistent/program: No such file or directory");
+    subprocess_result_free(&r);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_output),          cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_bounded),         cmocka_unit_test(test_nothing_inherited),
+        cmocka_unit_test(test_missing_program),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
