@@ -1,0 +1,170 @@
+/* verbs - see verbs.h. */
+#include "agent/verbs.h"
+
+#include "common/files.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOCK_WAIT_MS = 30 * 1000 };
+
+static bool
+verb_version(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    (void)call;
+    *reply = json_pack("{s:s, s:s}", "program", "kpropctl-agent", "version", KPC_VERSION);
+    return *reply != NULL || error_memory(err);
+}
+
+static bool
+verb_help(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    json_t *list = json_array();
+
+    (void)call;
+    for (const struct verb *v = verbs_table(); v->name != NULL; v++) {
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b}", "verb", v->name, "usage",
+                                              v->usage, "summary", v->summary, "changes",
+                                              v->kind == VERB_CHANGING));
+    }
+    *reply = json_pack("{s:o}", "verbs", list);
+    return *reply != NULL || error_memory(err);
+}
+
+/* clang-format off */
+static const struct verb table[] = {
+    { "version", "", "the agent's version", 0, 0, VERB_READING, false, 10, verb_version },
+    { "help", "", "this list", 0, 0, VERB_READING, false, 10, verb_help },
+    { NULL },
+};
+/* clang-format on */
+
+const struct verb *
+verbs_table(void)
+{
+    return table;
+}
+
+const struct verb *
+verbs_find(const char *name)
+{
+    for (const struct verb *v = table; v->name != NULL; v++) {
+        if (strcmp(v->name, name) == 0)
+            return v;
+    }
+    return NULL;
+}
+
+/* Take the change lock, as an exclusive descriptor in FD. */
+static bool
+lock_changes(const struct verb *verb, const struct settings *s, int *fd, struct error *err)
+{
+    char path[PATH_MAX];
+
+    *fd = -1;
+    if (!file_make_folder(s->runtime, 0755, err))
+        return false;
+    if (snprintf(path, sizeof(path), "%s/change.lock", s->runtime) >= (int)sizeof(path))
+        return error_set(err, ERROR_INTERNAL, "cannot lock %s: name too long", s->runtime);
+    *fd = file_lock(path, LOCK_WAIT_MS, err);
+    if (*fd < 0 && err->code == ERROR_UNREACHABLE) {
+        error_set(err, ERROR_UNREACHABLE, "cannot start %s: another change is still running",
+                  verb->name);
+        return error_hint(err, "Try again when it has ended");
+    }
+    return *fd >= 0;
+}
+
+/* Check the arguments, lock, run. */
+static bool
+run_row(const struct verb *verb, const struct verb_call *call, json_t **reply, struct error *err)
+{
+    bool ok;
+    int lock = -1;
+
+    if (call->argc < verb->min_args || call->argc > verb->max_args) {
+        error_set(err, ERROR_USAGE, "cannot run %s: it takes %s%s", verb->name,
+                  verb->usage[0] == '\0' ? "no arguments" : "the arguments ", verb->usage);
+        return error_hint(err, "Usage: %s %s", verb->name, verb->usage);
+    }
+    if (verb->kind == VERB_CHANGING && !lock_changes(verb, call->settings, &lock, err))
+        return false;
+    ok = verb->run(call, reply, err);
+    if (!ok && err->code == ERROR_NONE)
+        error_set(err, ERROR_INTERNAL, "cannot run %s: it failed without a reason", verb->name);
+    if (lock >= 0)
+        close(lock);
+    return ok;
+}
+
+static void
+print_reply(json_t *reply, FILE *out)
+{
+    json_dumpf(reply, out, JSON_COMPACT);
+    fputc('\n', out);
+    fflush(out);
+}
+
+int
+verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE *errors)
+{
+    struct error err;
+    json_t *reply = NULL;
+    const char *peer = call->peer == NULL ? "the console" : call->peer;
+    bool ok;
+
+    error_clear(&err);
+    /* A caller that goes away must not end a change half-way. */
+    signal(SIGPIPE, SIG_IGN);
+    if (verb->kind == VERB_CHANGING)
+        signal(SIGHUP, SIG_IGN);
+    ok = run_row(verb, call, &reply, &err);
+    if (!ok) {
+        if (reply == NULL)
+            reply = json_object();
+        json_object_set_new(reply, "error", json_string(err.text));
+        json_object_set_new(reply, "hint", err.hint[0] ? json_string(err.hint) : json_null());
+        fprintf(errors, "kpropctl-agent: %s\n", err.text);
+        if (err.hint[0] != '\0')
+            fprintf(errors, "%s\n", err.hint);
+        fflush(errors);
+    }
+    if (verb->kind == VERB_CHANGING)
+        log_notice("%s for %s: %s", verb->name, peer, ok ? "done" : err.text);
+    print_reply(reply, out);
+    json_decref(reply);
+    return ok ? 0 : err.code;
+}
+
+void
+verbs_progress(const char *fmt, ...)
+{
+    char text[1024];
+    json_t *line;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    line = json_pack("{s:s}", "progress", text);
+    if (line != NULL)
+        print_reply(line, stderr);
+    json_decref(line);
+}
+
+void
+verbs_usage(FILE *out)
+{
+    for (const struct verb *v = table; v->name != NULL; v++) {
+        char left[80];
+
+        snprintf(left, sizeof(left), "%s %s", v->name, v->usage);
+        fprintf(out, "  %-34s %s%s\n", left, v->summary, v->console_only ? " (console only)" : "");
+    }
+}
