@@ -1,0 +1,104 @@
+/*
+ * database - reading a KDC database: what is in it, its digest, whether the stash opens it.
+ *
+ * The only use of libkdb5. A damaged db2 file may crash or spin whoever reads it, so all reading is
+ * done in a child with a deadline, and never on a live database: its lock would delay the KDC.
+ * Copy a live one first (database_copy), read the copy.
+ */
+#ifndef KPC_DATABASE_H
+#define KPC_DATABASE_H
+
+#include "common/backend.h"
+#include "common/digest.h"
+#include "common/errors.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+/* Which database: all strings belong to the caller, and come from common/realm. */
+struct database {
+    const struct backend *backend;
+    const char *realm;
+    const char *path;       /* not the live one, see above */
+    const char *stash;      /* stash file; NULL: libkdb5's default */
+    const char *master_key; /* "K/M@REALM"; NULL: that */
+};
+
+/* What to look for, besides the counts. */
+struct database_question {
+    const unsigned char *nonce; /* DIGEST_NONCE_SIZE bytes: compute the digest; NULL: do not */
+    bool stash;                 /* does the stash open it */
+};
+
+struct database_answer {
+    uint64_t principals;
+    uint64_t policies;
+    bool master_key; /* K/M of this realm is in it */
+    bool krbtgt;     /* krbtgt/REALM@REALM is in it */
+    bool stash_opens;
+    char stash_error[256]; /* why not, "" if it does or was not asked */
+    unsigned char digest[DIGEST_SIZE];
+    double seconds;
+};
+
+/*
+ * Walk DB in a child of at most TIMEOUT_MS and answer QUESTION. False when it cannot be read to its
+ * end (damaged, the child crashed or was too late); an unfit stash is no failure.
+ */
+bool database_examine(const struct database *db, const struct database_question *question,
+                      int timeout_ms, struct database_answer *answer, struct error *err);
+
+enum database_kind { DATABASE_PRINCIPAL, DATABASE_POLICY };
+
+/* One entry: NAME as krb5_unparse_name writes it; MODIFIED when its administrator last changed it,
+ * 0 if unknown (policies). False stops the walk. */
+typedef bool database_entry_function(void *arg, enum database_kind kind, const char *name,
+                                     time_t modified);
+
+/* As database_examine, calling FUNCTION (in this process) for each entry, in no certain order. */
+bool database_inventory(const struct database *db, int timeout_ms,
+                        database_entry_function *function, void *arg, struct error *err);
+
+/*
+ * A consistent copy of database FROM, which may be live, as TO: at first without holding its lock,
+ * which is only taken for the instants before and after; after some tries against a busy writer,
+ * what has changed is copied under the shared lock. IDENTITY (may be NULL) is that of FROM as
+ * copied. Made for reading: 0600, but not durable; remove with backend_remove.
+ */
+bool database_copy(const struct backend *backend, const char *from, const char *to,
+                   struct backend_identity *identity, struct error *err);
+
+/*
+ * A copy of database FROM in a new folder of its own (0700) beside it, whose database path goes to
+ * PATH (caller frees); copies left behind by processes that are gone are removed. To be ended with
+ * database_copy_remove, which frees PATH and takes NULL.
+ */
+bool database_copy_beside(const struct backend *backend, const char *from, char **path,
+                          struct backend_identity *identity, struct error *err);
+void database_copy_remove(const struct backend *backend, char *path);
+
+/*
+ * Carry what is not replicated (last success, last failure, failure count) of every principal of
+ * FROM over to TO, both private, in a child of at most TIMEOUT_MS: as merge_nra of kdb5_util does
+ * for incremental propagation. *CARRIED counts the principals changed. On failure TO is to be
+ * thrown away.
+ */
+bool database_carry_lockout(const struct database *from, const struct database *to, int timeout_ms,
+                            uint64_t *carried, struct error *err);
+
+/* A place in the update log of incremental propagation, as an ipropx dump's header gives it. */
+struct database_ulog_place {
+    uint32_t serial;
+    uint32_t seconds;
+    uint32_t useconds;
+};
+
+/*
+ * Set update log FILE (of ENTRIES, as iprop_ulogsize says) to hold nothing but PLACE, or, where
+ * PLACE is NULL, a start of its own that no primary knows, so that kpropd asks for a full resync.
+ */
+bool database_ulog_set(const char *file, uint32_t entries, const struct database_ulog_place *place,
+                       struct error *err);
+
+#endif
