@@ -1,0 +1,42 @@
+/*
+ * commands - the table of subcommands. Help, usage and completion come from its rows.
+ */
+#ifndef KPC_COMMANDS_H
+#define KPC_COMMANDS_H
+
+#include "common/realm.h"
+#include "kpropctl/configuration.h"
+
+struct command_context {
+    const struct configuration *configuration;
+    const char *realm_name; /* -r, or NULL for the default realm */
+    struct realm *realm;    /* loaded when the row says so, else NULL */
+};
+
+enum command_needs {
+    NEEDS_NOTHING = 0,
+    NEEDS_REALM = 1, /* context->realm is loaded before */
+    NEEDS_ROOT = 2,
+};
+
+struct command {
+    const char *name;
+    const char *alias; /* or NULL */
+    const char *usage; /* arguments, as in the usage line */
+    const char *summary;
+    const char *options; /* lines for --help, or NULL */
+    int needs;
+    /*
+     * ARGV[0] is the command's name. Returns the exit status (enum error_code). Errors of its own
+     * go into ERR with ERROR_* returned: main prints them.
+     */
+    int (*run)(struct command_context *context, int argc, char **argv, struct error *err);
+};
+
+/* The table, ended by a NULL name. */
+extern const struct command commands[];
+
+int cmd_port(struct command_context *context, int argc, char **argv, struct error *err);
+int cmd_setup(struct command_context *context, int argc, char **argv, struct error *err);
+
+#endif

@@ -1,0 +1,181 @@
+/*
+ * kpropctl - set up, run and check the replication of an MIT Kerberos realm, from its primary KDC.
+ *
+ * Main knows the global options and the table of commands; everything else is behind a row of it.
+ */
+#include "common/errors.h"
+#include "common/log.h"
+#include "kpropctl/commands.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { OPTION_VERSION = 256 };
+
+static const struct option global_options[] = {
+    { "realm", required_argument, NULL, 'r' }, { "config", required_argument, NULL, 'c' },
+    { "test-config", no_argument, NULL, 't' }, { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },     { NULL, 0, NULL, 0 },
+};
+
+static void
+print_usage(FILE *out)
+{
+    fputs("usage: kpropctl [-r REALM] [-c FILE] COMMAND [ARGUMENTS]\n\ncommands:\n", out);
+    for (const struct command *c = commands; c->name != NULL; c++) {
+        char left[128];
+
+        snprintf(left, sizeof(left), "%s %s", c->name, c->usage);
+        fprintf(out, "  %-34s %s\n", left, c->summary);
+    }
+    fputs("\noptions:\n"
+          "  -r, --realm REALM     the realm (default: default_realm of krb5.conf)\n"
+          "  -c, --config FILE     instead of " CONFIGURATION_FILE "\n"
+          "  -t, --test-config     only check the configuration\n"
+          "  -h, --help            this text; 'kpropctl COMMAND --help' for one command\n"
+          "  -V, --version\n\n"
+          "exit status: 0 good, 1 a check failed, 2 usage or configuration, 3 refused,\n"
+          "             4 unreachable or timed out, 5 internal; see kpropctl(8)\n",
+          out);
+}
+
+static void
+print_command_help(const struct command *command)
+{
+    printf("usage: kpropctl %s %s\n\n%s\n", command->name, command->usage, command->summary);
+    if (command->alias != NULL)
+        printf("also: kpropctl %s\n", command->alias);
+    if (command->options != NULL)
+        printf("\n%s", command->options);
+}
+
+static const struct command *
+find_command(const char *name)
+{
+    for (const struct command *c = commands; c->name != NULL; c++) {
+        if (strcmp(c->name, name) == 0 || (c->alias != NULL && strcmp(c->alias, name) == 0))
+            return c;
+    }
+    return NULL;
+}
+
+static int
+report(const struct error *err)
+{
+    fprintf(stderr, "kpropctl: %s\n", err->text);
+    if (err->hint[0] != '\0')
+        fprintf(stderr, "kpropctl: %s\n", err->hint);
+    return err->code;
+}
+
+static bool
+wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+static int
+run_command(const struct command *command, struct command_context *context, int argc, char **argv)
+{
+    struct error err;
+    int status;
+
+    error_clear(&err);
+    if ((command->needs & NEEDS_ROOT) && geteuid() != 0) {
+        error_set(&err, ERROR_REFUSED, "cannot run '%s' as user %ld: it needs root", command->name,
+                  (long)geteuid());
+        error_hint(&err, "run it with sudo");
+        return report(&err);
+    }
+    if ((command->needs & NEEDS_REALM) && !realm_load(context->realm_name, &context->realm, &err))
+        return report(&err);
+    status = command->run(context, argc, argv, &err);
+    realm_free(context->realm);
+    return err.code != ERROR_NONE ? report(&err) : status;
+}
+
+/* argv from the command's name on, with getopt started anew. */
+static int
+dispatch(struct command_context *context, int argc, char **argv)
+{
+    const struct command *command = find_command(argv[0]);
+
+    if (strcmp(argv[0], "help") == 0) {
+        command = argc > 1 ? find_command(argv[1]) : NULL;
+        if (command == NULL)
+            print_usage(stdout);
+        else
+            print_command_help(command);
+        return argc > 1 && command == NULL ? ERROR_USAGE : 0;
+    }
+    if (command == NULL) {
+        fprintf(stderr, "kpropctl: unknown command '%s': 'kpropctl --help' lists them\n", argv[0]);
+        return ERROR_USAGE;
+    }
+    if (wants_help(argc, argv)) {
+        print_command_help(command);
+        return 0;
+    }
+    optind = 0; /* glibc: scan from the start, and permute again */
+    return run_command(command, context, argc, argv);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct configuration configuration;
+    struct command_context context = { .configuration = &configuration };
+    const char *file = NULL;
+    bool test_only = false;
+    struct error err;
+    int option, status;
+
+    while ((option = getopt_long(argc, argv, "+r:c:thV", global_options, NULL)) != -1) {
+        switch (option) {
+        case 'r':
+            context.realm_name = optarg;
+            break;
+        case 'c':
+            file = optarg;
+            break;
+        case 't':
+            test_only = true;
+            break;
+        case 'h':
+            print_usage(stdout);
+            return 0;
+        case 'V':
+            puts("kpropctl " KPC_VERSION);
+            return 0;
+        default:
+            fputs("kpropctl: 'kpropctl --help' says how to call it\n", stderr);
+            return ERROR_USAGE;
+        }
+    }
+    signal(SIGPIPE, SIG_IGN);
+    log_open("kpropctl", false);
+    error_clear(&err);
+    if (!configuration_load(file, &configuration, &err)) {
+        configuration_free(&configuration);
+        return report(&err);
+    }
+    if (test_only) {
+        printf("kpropctl: %s is good\n", file != NULL ? file : CONFIGURATION_FILE);
+        status = 0;
+    } else if (optind >= argc) {
+        print_usage(stderr);
+        status = ERROR_USAGE;
+    } else {
+        status = dispatch(&context, argc - optind, argv + optind);
+    }
+    configuration_free(&configuration);
+    return status;
+}
