@@ -35,10 +35,11 @@
 #include <gssapi/gssapi.h>
 
 #define CHANNEL_PORT 4373
-#define CHANNEL_MAX_FEED 65536          /* bytes that one channel_feed() takes */
-#define CHANNEL_OUTPUT_HIGH (256 << 10) /* bytes waiting from which on a caller should hold back   \
-                                         */
-#define CHANNEL_OUTPUT_MAX (2 << 20)    /* bytes waiting past which the channel fails */
+#define CHANNEL_MAX_FEED 65536 /* bytes that one channel_feed() takes */
+#define CHANNEL_OUTPUT_HIGH                                                                        \
+    (256 << 10)                      /* bytes waiting from which on a caller should hold back      \
+                                      */
+#define CHANNEL_OUTPUT_MAX (2 << 20) /* bytes waiting past which the channel fails */
 
 struct channel;
 
@@ -109,9 +110,9 @@ uint32_t channel_expires(const struct channel *ch);
 uint32_t channel_gss_minor(const struct channel *ch);
 
 /*
- * Senders: put a message into the output. They fail before channel_established, after a failure,
- * when the ticket has expired, and past CHANNEL_OUTPUT_MAX (ERROR_UNREACHABLE: the peer does not
- * read); every such failure is final but the first.
+ * Senders: put a message into the output. They fail before channel_established; finally, as
+ * channel_feed does, after a failure, when the ticket has expired, and past CHANNEL_OUTPUT_MAX
+ * (the peer does not read).
  */
 
 /* As initiator. ARGC is 1 to MESSAGE_MAX_ARGS; in all MESSAGE_MAX_COMMAND bytes: what does not fit

@@ -56,15 +56,15 @@ struct message_string {
 
 struct message {
     enum message_type type;
-    bool keepalive;                               /* COMMAND: do not close after the answer */
-    size_t argc;                                  /* COMMAND: at least 1 */
-    struct message_string argv[MESSAGE_MAX_ARGS]; /* COMMAND */
-    uint8_t stream;                               /* OUTPUT: enum message_stream */
-    uint8_t status;                               /* STATUS: exit status */
-    uint8_t version;                              /* VERSION: the highest that the peer supports */
-    uint32_t code;                                /* ERROR: enum message_error, or any other */
-    struct message_string text;                   /* OUTPUT: the bytes; ERROR: for people */
-    struct buffer storage;                        /* what the strings point into */
+    bool keepalive;              /* COMMAND: do not close after the answer */
+    size_t argc;                 /* COMMAND: at least 1 */
+    struct message_string *argv; /* COMMAND: argc of them */
+    uint8_t stream;              /* OUTPUT: enum message_stream */
+    uint8_t status;              /* STATUS: exit status */
+    uint8_t version;             /* VERSION: the highest that the peer supports */
+    uint32_t code;               /* ERROR: enum message_error, or any other */
+    struct message_string text;  /* OUTPUT: the bytes; ERROR: for people */
+    void *storage;               /* what the strings point into; NULL if not the message's own */
 };
 
 /* Make MSG empty. A message that was given out is released with message_free (which leaves it
