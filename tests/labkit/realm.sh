@@ -1,0 +1,116 @@
+# The realm LAB.TEST: its database, stash and keytabs are made before the hosts are up. Sourced by labkit/ground.
+# Master password: 'master'. Users with a password, 'NAME-password': alice, bob, admin/admin.
+# shellcheck shell=bash disable=SC2154
+
+# realm_create FOLDER PRINCIPALS HOST…: the first host is the primary.
+realm_create()
+{
+    local folder=$1 principals=$2 host
+    shift 2
+    mkdir -p "$folder"
+    realm_krb5_conf "$@" >"$folder/krb5.conf"
+    realm_kdc_conf "$folder" "$folder" >"$folder/kdc.conf"
+    export KRB5_CONFIG=$folder/krb5.conf KRB5_KDC_PROFILE=$folder/kdc.conf
+    kdb5_util create -s -P master -r LAB.TEST >/dev/null
+    {
+        local i
+        for i in 1 2 3 4 5; do
+            echo "addpol -minlength $((i + 5)) -maxlife ${i}00days -history $i policy$i"
+        done
+        echo "addprinc -pw admin-password admin/admin"
+        echo "addprinc -pw alice-password -policy policy1 alice"
+        echo "addprinc -pw bob-password bob"
+        for host; do
+            echo "addprinc -randkey host/$host"
+            echo "ktadd -q -k $folder/keytab.$host host/$host"
+        done
+        for ((i = 1; i <= principals && i <= 1000; i++)); do
+            echo "addprinc -randkey -policy policy$((i % 5 + 1)) user$i"
+        done
+    } | kadmin.local >"$folder/log" 2>&1
+    [ "$principals" -le 1000 ] || realm_grow "$folder" "$principals"
+    for host; do
+        [ -s "$folder/keytab.$host" ] || { cat "$folder/log" >&2; return 1; }
+    done
+}
+
+# realm_grow FOLDER PRINCIPALS: more users than is comfortable one by one. They are copies of user1, key and all.
+realm_grow()
+{
+    local folder=$1 principals=$2
+    kdb5_util dump "$folder/small"
+    awk -F '\t' -v OFS='\t' -v last="$principals" '
+        $1 == "princ" && $7 == "user1@LAB.TEST" { line = $0; split(line, user, "user1@LAB.TEST") }
+        $1 == "policy" && !grown {
+            grown = 1
+            for (i = 1001; i <= last; i++) {
+                name = "user" i "@LAB.TEST"
+                head = user[1]
+                sub(/^princ\t[0-9]+\t[0-9]+/, "princ\t38\t" length(name), head)
+                print head name user[2]
+            }
+        }
+        { print }' "$folder/small" >"$folder/large"
+    kdb5_util load "$folder/large"
+    rm "$folder/small" "$folder/large" "$folder"/*.dump_ok
+}
+
+realm_krb5_conf()
+{
+    local host
+    cat <<EOF
+[libdefaults]
+    default_realm = LAB.TEST
+    dns_lookup_realm = false
+    dns_lookup_kdc = false
+
+[realms]
+    LAB.TEST = {
+EOF
+    for host; do
+        echo "        kdc = $host"
+    done
+    cat <<EOF
+        admin_server = $1
+    }
+
+[domain_realm]
+    .lab.test = LAB.TEST
+EOF
+}
+
+# realm_kdc_conf DATABASE-FOLDER STASH-FOLDER
+realm_kdc_conf()
+{
+    cat <<EOF
+[kdcdefaults]
+    kdc_ports = 750,88
+
+[realms]
+    LAB.TEST = {
+        database_name = $1/principal
+        acl_file = /etc/krb5kdc/kadm5.acl
+        key_stash_file = $2/stash
+        max_life = 10h 0m 0s
+        max_renewable_life = 7d 0h 0m 0s
+        default_principal_flags = +preauth
+    }
+EOF
+}
+
+# realm_give FOLDER ROOT HOST: what a host has of the realm. Only the primary has the database; a replica has what an
+# administrator copies by hand: configuration, stash and keytab.
+realm_give()
+{
+    local folder=$1 root=$2 host=$3
+    mkdir -p "$root/etc/krb5kdc" "$root/var/lib/krb5kdc"
+    chmod 700 "$root/etc/krb5kdc" "$root/var/lib/krb5kdc"
+    install -m 644 "$folder/krb5.conf" "$root/etc/krb5.conf"
+    realm_kdc_conf /var/lib/krb5kdc /etc/krb5kdc >"$root/etc/krb5kdc/kdc.conf"
+    install -m 600 "$folder/stash" "$root/etc/krb5kdc/stash"
+    install -m 600 "$folder/keytab.$host" "$root/etc/krb5.keytab"
+    echo '*/admin@LAB.TEST *' >"$root/etc/krb5kdc/kadm5.acl"
+    case $host in
+        kdc1.*) cp -p "$folder"/principal* "$root/var/lib/krb5kdc/" ;;
+    esac
+}
