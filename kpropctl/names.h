@@ -1,0 +1,34 @@
+/*
+ * names - what this host makes of the name of another: addresses, reverse name, and the principal
+ * that krb5 derives, which both sides of kprop must agree on.
+ */
+#ifndef KPC_NAMES_H
+#define KPC_NAMES_H
+
+#include "common/errors.h"
+
+#include <stdbool.h>
+
+struct names {
+    char host[256];      /* as krb5 canonicalises it */
+    char address[64];    /* the first address, numeric */
+    char reverse[256];   /* the name of that address, or "" */
+    char principal[512]; /* host/NAME@REALM as krb5_sname_to_principal(3) derives it, as kprop does
+                          */
+    bool local;          /* the address is one of this host's own */
+};
+
+/* True for what may be a host name or an address: letters, digits, dots, dashes, colons; no leading
+ * dash. */
+bool names_valid(const char *host);
+
+/*
+ * Look HOST up for REALM (NULL HOST: this host's own name, as kprop finds it). May block on DNS.
+ * ERROR_UNREACHABLE when it does not resolve.
+ */
+bool names_look_up(const char *host, const char *realm, struct names *names, struct error *err);
+
+/* True if any address of HOST is one of this host. */
+bool names_is_local(const char *host);
+
+#endif

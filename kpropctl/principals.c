@@ -1,0 +1,207 @@
+/* principals - see principals.h. */
+#include "kpropctl/principals.h"
+
+#include <errno.h>
+#include <kadm5/admin.h>
+#include <krb5.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct principals {
+    krb5_context context;
+    void *handle;
+    const struct realm *realm;
+};
+
+static bool
+failed(krb5_context context, krb5_error_code code, struct error *err, const char *verb,
+       const char *object)
+{
+    const char *text = krb5_get_error_message(context, code);
+
+    error_set(err, ERROR_FAILED, "cannot %s %s: %s", verb, object, text);
+    krb5_free_error_message(context, text);
+    return false;
+}
+
+/* The text names the database; the hint depends on whether it is missing or does not open. */
+static void
+explain_open(const struct realm *realm, krb5_error_code code, struct error *err)
+{
+    if (access(realm->stash, R_OK) != 0)
+        error_hint(err, "the stash file %s is missing: 'kdb5_util stash' writes it anew",
+                   realm->stash);
+    else if (code == ENOENT)
+        error_hint(err, "run kpropctl on the primary KDC, where kadmind runs; 'kdb5_util create' "
+                        "makes a new realm");
+    else
+        error_hint(err, "the stash %s must be of the database %s: try kdb5_util list_mkeys",
+                   realm->stash, realm->database);
+}
+
+struct principals *
+principals_open(const struct realm *realm, struct error *err)
+{
+    struct principals *p = calloc(1, sizeof(*p));
+    kadm5_config_params params = { .mask = KADM5_CONFIG_REALM, .realm = realm->name };
+    static char password[] = "", service[] = KADM5_ADMIN_SERVICE, client[] = "kpropctl/admin";
+    krb5_error_code code;
+
+    if (p == NULL || kadm5_init_krb5_context(&p->context) != 0) {
+        free(p);
+        error_memory(err);
+        return NULL;
+    }
+    p->realm = realm;
+    code = krb5_set_default_realm(p->context, realm->name);
+    if (code == 0)
+        code =
+            kadm5_init_with_password(p->context, client, password, service, &params,
+                                     KADM5_STRUCT_VERSION, KADM5_API_VERSION_2, NULL, &p->handle);
+    if (code != 0) {
+        failed(p->context, code, err, "open the database of realm", realm->name);
+        explain_open(realm, code, err);
+        principals_close(p);
+        return NULL;
+    }
+    return p;
+}
+
+void
+principals_close(struct principals *p)
+{
+    if (p == NULL)
+        return;
+    if (p->handle != NULL)
+        kadm5_destroy(p->handle);
+    krb5_free_context(p->context);
+    free(p);
+}
+
+bool
+principals_kvno(struct principals *p, const char *name, int *kvno, struct error *err)
+{
+    kadm5_principal_ent_rec entry;
+    krb5_principal principal = NULL;
+    krb5_error_code code;
+
+    *kvno = 0;
+    memset(&entry, 0, sizeof(entry));
+    code = krb5_parse_name(p->context, name, &principal);
+    if (code == 0)
+        code = kadm5_get_principal(p->handle, principal, &entry, KADM5_KVNO);
+    krb5_free_principal(p->context, principal);
+    if (code == KADM5_UNK_PRINC)
+        return true;
+    if (code != 0)
+        return failed(p->context, code, err, "look up principal", name);
+    *kvno = (int)entry.kvno;
+    kadm5_free_principal_ent(p->handle, &entry);
+    return true;
+}
+
+bool
+principals_create(struct principals *p, const char *name, struct error *err)
+{
+    kadm5_principal_ent_rec entry;
+    krb5_error_code code;
+
+    memset(&entry, 0, sizeof(entry));
+    code = krb5_parse_name(p->context, name, &entry.principal);
+    if (code == 0)
+        code = kadm5_create_principal_3(p->handle, &entry, KADM5_PRINCIPAL, 0, NULL, NULL);
+    krb5_free_principal(p->context, entry.principal);
+    if (code != 0 && code != KADM5_DUP)
+        return failed(p->context, code, err, "create principal", name);
+    return true;
+}
+
+/* The key of ENCTYPE and KVNO in the keytab: 1 the same as KEY, 0 another, -1 not there. */
+static int
+compare_entry(krb5_context context, krb5_keytab kt, krb5_principal principal,
+              const kadm5_key_data *data)
+{
+    krb5_keytab_entry entry;
+    int same;
+
+    if (krb5_kt_get_entry(context, kt, principal, data->kvno, data->key.enctype, &entry) != 0)
+        return -1;
+    same = entry.key.length == data->key.length &&
+           memcmp(entry.key.contents, data->key.contents, data->key.length) == 0;
+    krb5_free_keytab_entry_contents(context, &entry);
+    return same;
+}
+
+/* The KDC encrypts with the first key of the highest version, so that one must be in the keytab. */
+static enum keytab_state
+compare_keys(krb5_context context, krb5_keytab kt, krb5_principal principal,
+             const kadm5_key_data *keys, int count, const char *name, const char *file,
+             struct error *err)
+{
+    krb5_keytab_entry any;
+    const kadm5_key_data *first = NULL;
+    krb5_error_code code;
+    int same;
+
+    for (int i = 0; i < count; i++) {
+        if (first == NULL || keys[i].kvno > first->kvno)
+            first = &keys[i];
+    }
+    code = krb5_kt_get_entry(context, kt, principal, 0, 0, &any);
+    if (code == ENOENT || code == EACCES) {
+        error_errno(err, ERROR_FAILED, (int)code, "cannot read keytab %s", file);
+        return KEYTAB_UNREADABLE;
+    }
+    if (code != 0 || first == NULL) {
+        error_set(err, ERROR_FAILED, "keytab %s has no key of %s", file, name);
+        return KEYTAB_MISSING;
+    }
+    same = compare_entry(context, kt, principal, first);
+    if (same == 1) {
+        krb5_free_keytab_entry_contents(context, &any);
+        return KEYTAB_CURRENT;
+    }
+    if (same == 0)
+        error_set(err, ERROR_FAILED,
+                  "keytab %s holds kvno %d of %s, but another key than the database", file,
+                  (int)first->kvno, name);
+    else
+        error_set(err, ERROR_FAILED, "keytab %s holds kvno %d of %s, the database has kvno %d",
+                  file, (int)any.vno, name, (int)first->kvno);
+    krb5_free_keytab_entry_contents(context, &any);
+    return same == 0 ? KEYTAB_WRONG : KEYTAB_STALE;
+}
+
+bool
+principals_match_keytab(struct principals *p, const char *name, const char *keytab,
+                        enum keytab_state *state, struct error *err)
+{
+    krb5_principal principal = NULL;
+    krb5_keytab kt = NULL;
+    kadm5_key_data *keys = NULL;
+    int count = 0;
+    krb5_error_code code;
+    bool ok = false;
+
+    *state = KEYTAB_UNREADABLE;
+    code = krb5_parse_name(p->context, name, &principal);
+    if (code == 0)
+        code = kadm5_get_principal_keys(p->handle, principal, 0, &keys, &count);
+    if (code == 0)
+        code = krb5_kt_resolve(p->context, keytab, &kt);
+    if (code != 0) {
+        failed(p->context, code, err, "read the keys of", name);
+        goto cleanup;
+    }
+    *state = compare_keys(p->context, kt, principal, keys, count, name, keytab, err);
+    ok = true;
+
+cleanup:
+    if (keys != NULL)
+        kadm5_free_kadm5_key_data(p->context, count, keys);
+    if (kt != NULL)
+        krb5_kt_close(p->context, kt);
+    krb5_free_principal(p->context, principal);
+    return ok;
+}

@@ -1,0 +1,43 @@
+/*
+ * principals - the primary's database through libkadm5srv, as kadmin.local sees it.
+ */
+#ifndef KPC_PRINCIPALS_H
+#define KPC_PRINCIPALS_H
+
+#include "common/errors.h"
+#include "common/realm.h"
+
+#include <stdbool.h>
+
+struct principals;
+
+/*
+ * Open the database of REALM on this host with its stash. Fails where there is none, or the stash
+ * does not open it. Reads take the database's lock for an instant each. Free with principals_close.
+ */
+struct principals *principals_open(const struct realm *realm, struct error *err);
+void principals_close(struct principals *principals);
+
+/* *KVNO is the current key version of principal NAME, or 0 when there is no such principal. */
+bool principals_kvno(struct principals *principals, const char *name, int *kvno, struct error *err);
+
+/* Create NAME with a random key, as `addprinc -randkey` does. An existing one is left alone. */
+bool principals_create(struct principals *principals, const char *name, struct error *err);
+
+enum keytab_state {
+    KEYTAB_CURRENT,
+    KEYTAB_UNREADABLE, /* missing file, or no permission */
+    KEYTAB_MISSING,    /* it has no entry of NAME */
+    KEYTAB_STALE,      /* entries of other key versions only */
+    KEYTAB_WRONG,      /* the current version, but another key */
+};
+
+/*
+ * Hold the entries of NAME in keytab file KEYTAB against the database, without using or showing a
+ * key. ERR's text says what is wrong where *STATE is not KEYTAB_CURRENT; false only if the database
+ * could not tell.
+ */
+bool principals_match_keytab(struct principals *principals, const char *name, const char *keytab,
+                             enum keytab_state *state, struct error *err);
+
+#endif
