@@ -36,7 +36,7 @@ def name_of(line):
 
 def key_spans(fields):
     """Indexes in FIELDS of the key contents (not of salts)."""
-    at, spans = 15 + 3 * int(fields[3]) - 1, []
+    at, spans = 15 + 3 * int(fields[3]), []
     for _ in range(int(fields[4])):
         version, at = int(fields[at]), at + 2
         for part in range(version):
@@ -67,7 +67,9 @@ def main():
     if header != b"kdb5_util load_dump version 7\n":
         sys.exit("make_dump.py: %s is not a dump of version 7" % args.template)
     own = sorted((line for line in lines if line.startswith(b"princ\t")), key=name_of)
-    old_policies = [line for line in lines if line.startswith(b"policy\t")]
+    policies = [line for line in lines if line.startswith(b"policy\t")]
+    policies += [b"policy\t%s-policy%04d\t0\t%d\t8\t2\t5\t0\t3\t60\t300\t0\t0\t0\t-\t0\n"
+                 % (args.prefix.encode(), i, 86400 * (1 + i % 365)) for i in range(args.policies)]
     models = [line for line in own if not name_of(line).startswith(MACHINERY)]
     if args.like:
         models = [line for line in own if name_of(line).split(b"@")[0] == args.like.encode()]
@@ -79,10 +81,7 @@ def main():
         out.writelines(line for line in own if name_of(line) < prefix)
         out.writelines(principals(models[-1], args.principals, prefix, args.keys))
         out.writelines(line for line in own if name_of(line) >= prefix)
-        out.writelines(old_policies)
-        for i in range(args.policies):
-            out.write(b"policy\t%s-policy%04d\t0\t%d\t8\t2\t5\t0\t3\t60\t300\t0\t0\t0\t-\t0\n"
-                      % (prefix, i, 86400 * (1 + i % 365)))
+        out.writelines(sorted(policies))
 
 
 if __name__ == "__main__":
