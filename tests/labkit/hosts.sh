@@ -200,7 +200,8 @@ host_install()
     local host=$1 packages=$2 package=$3 doubles=$4 root file
     root=$(host_path "$host")
     if [ -x "$doubles/portreserve" ]; then
-        install -m 755 "$doubles/portreserve" "$doubles/portrelease" "$root/usr/sbin/"
+        install -m 755 "$doubles/portreserve" "$root/usr/sbin/"
+        ln -sf portreserve "$root/usr/sbin/portrelease"
         install -m 644 "$here/portreserve/portreserve.service" "$root/usr/lib/systemd/system/"
         mkdir -p "$root/etc/portreserve"
     fi

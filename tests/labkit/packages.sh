@@ -2,7 +2,7 @@
 # Installing starts and enables nothing: the services of these packages run inside the lab's hosts only.
 # shellcheck shell=bash disable=SC2154
 
-packages_to_build="gcc clang cmake make pkg-config dpkg-dev clang-format libcmocka-dev
+packages_to_build="gcc clang cmake ninja-build pkg-config dpkg-dev clang-format libcmocka-dev
     libkrb5-dev libev-dev libmnl-dev libjansson-dev libsqlite3-dev libsystemd-dev libssl-dev"
 packages_to_test="python3 python3-pytest"
 packages_of_the_lab="systemd systemd-container systemd-sysv dbus iproute2 util-linux
