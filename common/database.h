@@ -3,7 +3,7 @@
  *
  * The only use of libkdb5. A damaged db2 file may crash or spin whoever reads it, so all reading is
  * done in a child with a deadline, and never on a live database: its lock would delay the KDC.
- * Copy a live one first (database_copy), read the copy.
+ * Copy a live one first (common/snapshot), read the copy.
  */
 #ifndef KPC_DATABASE_H
 #define KPC_DATABASE_H
@@ -59,24 +59,6 @@ typedef bool database_entry_function(void *arg, enum database_kind kind, const c
 /* As database_examine, calling FUNCTION (in this process) for each entry, in no certain order. */
 bool database_inventory(const struct database *db, int timeout_ms,
                         database_entry_function *function, void *arg, struct error *err);
-
-/*
- * A consistent copy of database FROM, which may be live, as TO: at first without holding its lock,
- * which is only taken for the instants before and after; after some tries against a busy writer,
- * what has changed is copied under the shared lock. IDENTITY (may be NULL) is that of FROM as
- * copied. Made for reading: 0600, but not durable; remove with backend_remove.
- */
-bool database_copy(const struct backend *backend, const char *from, const char *to,
-                   struct backend_identity *identity, struct error *err);
-
-/*
- * A copy of database FROM in a new folder of its own (0700) beside it, whose database path goes to
- * PATH (caller frees); copies left behind by processes that are gone are removed. To be ended with
- * database_copy_remove, which frees PATH and takes NULL.
- */
-bool database_copy_beside(const struct backend *backend, const char *from, char **path,
-                          struct backend_identity *identity, struct error *err);
-void database_copy_remove(const struct backend *backend, char *path);
 
 /*
  * Carry what is not replicated (last success, last failure, failure count) of every principal of

@@ -1,0 +1,342 @@
+/* backend - see backend.h. Locks are in backend_lock.c, promotion in backend_promote.c. */
+#include "common/backend.h"
+
+#include "common/backend_files.h"
+#include "common/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CHUNK = 256 * 1024 };
+
+/* Data files are in the order in which a promotion renames them. */
+static const struct backend backends[] = {
+    {
+        .name = "db2",
+        .libraries = { "db2" },
+        .promotion = BACKEND_RENAME,
+        .data = { ".kadm5", "" },
+        .locks = { ".ok", ".kadm5.lock" },
+        .debris = { "~", "~.ok", "~.kadm5", "~.kadm5.lock" },
+    },
+    {
+        .name = "lmdb",
+        .libraries = { "klmdb", "lmdb" },
+        .promotion = BACKEND_TRANSACTION,
+        .data = { ".mdb", ".lockout.mdb" },
+        .debris = { ".mdb-lock", ".lockout.mdb-lock" },
+    },
+    {
+        .name = "ldap",
+        .libraries = { "kldap", "ldap" },
+        .promotion = BACKEND_SHARED,
+    },
+};
+
+const struct backend *
+backend_find(const char *library)
+{
+    if (library == NULL)
+        return &backends[0];
+    for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++) {
+        for (size_t j = 0; j < BACKEND_FILES && backends[i].libraries[j] != NULL; j++) {
+            if (strcmp(backends[i].libraries[j], library) == 0)
+                return &backends[i];
+        }
+    }
+    return NULL;
+}
+
+const char *
+backend_name(const struct backend *backend)
+{
+    return backend->name;
+}
+
+enum backend_promotion
+backend_promotion(const struct backend *backend)
+{
+    return backend->promotion;
+}
+
+bool
+backend_has_files(const struct backend *backend)
+{
+    return backend->data[0] != NULL;
+}
+
+bool
+backend_file_name(const char *path, const char *suffix, char *name, size_t size, struct error *err)
+{
+    if (snprintf(name, size, "%s%s", path, suffix) < (int)size)
+        return true;
+    return error_set(err, ERROR_USAGE, "cannot use database %s: name too long", path);
+}
+
+bool
+backend_exists(const struct backend *backend, const char *path)
+{
+    char name[BACKEND_NAME_MAX];
+    struct error ignored;
+    struct stat st;
+
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (!backend_file_name(path, backend->data[i], name, sizeof(name), &ignored) ||
+            stat(name, &st) != 0 || !S_ISREG(st.st_mode))
+            return false;
+    }
+    return backend_has_files(backend);
+}
+
+uint64_t
+backend_size(const struct backend *backend, const char *path)
+{
+    char name[BACKEND_NAME_MAX];
+    uint64_t size = 0;
+    struct error ignored;
+    struct stat st;
+
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (backend_file_name(path, backend->data[i], name, sizeof(name), &ignored) &&
+            stat(name, &st) == 0)
+            size += (uint64_t)st.st_size;
+    }
+    return size;
+}
+
+bool
+backend_identify(const struct backend *backend, const char *path, struct backend_identity *identity,
+                 struct error *err)
+{
+    char name[BACKEND_NAME_MAX];
+    struct timespec now;
+    struct stat st;
+    size_t used = 0;
+
+    memset(identity, 0, sizeof(*identity));
+    identity->age = 1e9;
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        double age;
+        int n;
+
+        if (!backend_file_name(path, backend->data[i], name, sizeof(name), err))
+            return false;
+        if (stat(name, &st) != 0)
+            return error_errno(err, ERROR_FAILED, errno, "cannot look at %s", name);
+        n = snprintf(identity->text + used, sizeof(identity->text) - used,
+                     "%s%s:%llu:%llu:%lld:%lld.%09ld", used > 0 ? " " : "", backend->data[i],
+                     (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+                     (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+        used += (size_t)n;
+        age = (double)(now.tv_sec - st.st_mtim.tv_sec) +
+              (double)(now.tv_nsec - st.st_mtim.tv_nsec) / 1e9;
+        if (age < identity->age)
+            identity->age = age;
+    }
+    return true;
+}
+
+bool
+backend_same(const struct backend_identity *a, const struct backend_identity *b)
+{
+    return a->text[0] != '\0' && strcmp(a->text, b->text) == 0;
+}
+
+static bool
+write_at(int fd, const char *data, size_t len, off_t at)
+{
+    while (len > 0) {
+        ssize_t n = pwrite(fd, data, len, at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        data += n;
+        at += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Up to LEN bytes, less only at the end of the file; -1 with errno. */
+static ssize_t
+read_at(int fd, char *data, size_t len, off_t at)
+{
+    size_t got = 0;
+
+    while (got < len) {
+        ssize_t n = pread(fd, data + got, len - got, at + (off_t)got);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    return (ssize_t)got;
+}
+
+/* Make the content of TO that of FROM, writing only what differs. */
+static bool
+copy_differing(int from, int to)
+{
+    char *ours = malloc(CHUNK), *theirs = malloc(CHUNK);
+    bool ok = false;
+    off_t at = 0;
+
+    errno = ENOMEM;
+    if (ours == NULL || theirs == NULL)
+        goto cleanup;
+    for (;;) {
+        ssize_t n = read_at(from, theirs, CHUNK, at), have;
+
+        if (n < 0)
+            goto cleanup;
+        if (n == 0)
+            break;
+        have = read_at(to, ours, (size_t)n, at);
+        if (have < 0)
+            goto cleanup;
+        if ((have != n || memcmp(ours, theirs, (size_t)n) != 0) &&
+            !write_at(to, theirs, (size_t)n, at))
+            goto cleanup;
+        at += n;
+    }
+    ok = ftruncate(to, at) == 0;
+
+cleanup:
+    free(ours);
+    free(theirs);
+    return ok;
+}
+
+static bool
+copy_content(int from, int to)
+{
+    ssize_t n;
+
+    if (ioctl(to, FICLONE, from) == 0)
+        return true;
+    do
+        n = copy_file_range(from, NULL, to, NULL, (size_t)1 << 30, 0);
+    while (n > 0 || (n < 0 && errno == EINTR));
+    return n == 0 || copy_differing(from, to);
+}
+
+/* Copy file SUFFIX; FRESH: TO must not exist, else it is brought up to date. */
+static bool
+copy_file(const char *from, const char *to, const char *suffix, bool fresh, struct error *err)
+{
+    char source[BACKEND_NAME_MAX], target[BACKEND_NAME_MAX];
+    int in = -1, out = -1;
+    bool ok = false;
+
+    if (!backend_file_name(from, suffix, source, sizeof(source), err) ||
+        !backend_file_name(to, suffix, target, sizeof(target), err))
+        return false;
+    in = open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (in < 0) {
+        error_errno(err, ERROR_FAILED, errno, "cannot read %s", source);
+        goto cleanup;
+    }
+    out = open(target, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (fresh ? O_CREAT | O_EXCL : 0), 0600);
+    if (out < 0 || !(fresh ? copy_content(in, out) : copy_differing(in, out))) {
+        error_errno(err, ERROR_FAILED, errno, "cannot copy %s to %s", source, target);
+        goto cleanup;
+    }
+    ok = true;
+
+cleanup:
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return ok;
+}
+
+bool
+backend_copy(const struct backend *backend, const char *from, const char *to, struct error *err)
+{
+    char name[BACKEND_NAME_MAX];
+    struct error ignored;
+
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (!copy_file(from, to, backend->data[i], true, err))
+            goto failed;
+    }
+    for (size_t i = 0; i < BACKEND_FILES && backend->locks[i] != NULL; i++) {
+        int fd;
+
+        if (!backend_file_name(to, backend->locks[i], name, sizeof(name), err))
+            goto failed;
+        fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0) {
+            error_errno(err, ERROR_FAILED, errno, "cannot create %s", name);
+            goto failed;
+        }
+        close(fd);
+    }
+    return true;
+
+failed:
+    backend_remove(backend, to, &ignored);
+    return false;
+}
+
+bool
+backend_refresh(const struct backend *backend, const char *from, const char *to, struct error *err)
+{
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (!copy_file(from, to, backend->data[i], false, err))
+            return false;
+    }
+    return true;
+}
+
+bool
+backend_sync(const struct backend *backend, const char *path, struct error *err)
+{
+    char name[BACKEND_NAME_MAX];
+
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (!backend_file_name(path, backend->data[i], name, sizeof(name), err) ||
+            !file_sync(name, err))
+            return false;
+    }
+    return file_sync_folder_of(path, err);
+}
+
+static bool
+remove_all(const char *const *suffixes, const char *path, struct error *err)
+{
+    char name[BACKEND_NAME_MAX];
+
+    for (size_t i = 0; i < BACKEND_FILES && suffixes[i] != NULL; i++) {
+        if (!backend_file_name(path, suffixes[i], name, sizeof(name), err))
+            return false;
+        if (unlink(name) != 0 && errno != ENOENT)
+            return error_errno(err, ERROR_FAILED, errno, "cannot remove %s", name);
+    }
+    return true;
+}
+
+bool
+backend_remove(const struct backend *backend, const char *path, struct error *err)
+{
+    static const char *const journal[BACKEND_FILES] = { BACKEND_JOURNAL };
+
+    return remove_all(journal, path, err) && remove_all(backend->data, path, err) &&
+           remove_all(backend->locks, path, err) && remove_all(backend->debris, path, err);
+}

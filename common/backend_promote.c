@@ -1,0 +1,214 @@
+/*
+ * backend_promote - put a staged database in the place of the live one, see backend.h.
+ *
+ * Several files cannot be renamed at once. So the staged files' names, inodes, sizes and times are
+ * first written to a journal beside them. If it is found later, a staged file that it names and
+ * that is still there has not been renamed: none there means done, all there means not begun, and
+ * otherwise the rest are renamed then. A file that does not match is not the journal's.
+ */
+#include "common/backend_files.h"
+#include "common/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static void
+describe(const char *suffix, const struct stat *st, char *line, size_t size)
+{
+    snprintf(line, size, "file%s %llu %lld %lld.%09ld\n", suffix, (unsigned long long)st->st_ino,
+             (long long)st->st_size, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+}
+
+static bool
+write_journal(const struct backend *backend, const char *staging, struct error *err)
+{
+    char name[BACKEND_NAME_MAX], line[256], text[1024] = "";
+    struct stat st;
+
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (!backend_file_name(staging, backend->data[i], name, sizeof(name), err))
+            return false;
+        if (lstat(name, &st) != 0)
+            return error_errno(err, ERROR_FAILED, errno, "cannot promote %s", name);
+        describe(backend->data[i], &st, line, sizeof(line));
+        strncat(text, line, sizeof(text) - strlen(text) - 1);
+    }
+    return backend_file_name(staging, BACKEND_JOURNAL, name, sizeof(name), err) &&
+           file_replace(name, text, strlen(text), 0600, err);
+}
+
+static void
+remove_journal(const char *staging)
+{
+    char name[BACKEND_NAME_MAX];
+    struct error ignored;
+
+    if (backend_file_name(staging, BACKEND_JOURNAL, name, sizeof(name), &ignored))
+        unlink(name);
+}
+
+/* The backends' readers take a lock file's mtime for the database's age; it never stands still. */
+static void
+touch_locks(const struct backend *backend, const char *live)
+{
+    char name[BACKEND_NAME_MAX];
+    struct error ignored;
+    struct stat st;
+
+    if (backend->locks[0] == NULL ||
+        !backend_file_name(live, backend->locks[0], name, sizeof(name), &ignored) ||
+        stat(name, &st) != 0)
+        return;
+    if (st.st_mtime >= time(NULL)) {
+        struct timespec times[2] = { { st.st_mtime + 1, 0 }, { st.st_mtime + 1, 0 } };
+
+        utimensat(AT_FDCWD, name, times, 0);
+    } else {
+        utimensat(AT_FDCWD, name, NULL, 0);
+    }
+}
+
+/* Rename the files of STAGING that are there; *DONE counts them. */
+static bool
+rename_files(const struct backend *backend, const char *staging, const char *live, bool all,
+             size_t *done, struct error *err)
+{
+    char from[BACKEND_NAME_MAX], to[BACKEND_NAME_MAX];
+
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (!backend_file_name(staging, backend->data[i], from, sizeof(from), err) ||
+            !backend_file_name(live, backend->data[i], to, sizeof(to), err))
+            return false;
+        if (rename(from, to) != 0) {
+            if (!all && errno == ENOENT)
+                continue;
+            return error_errno(err, ERROR_FAILED, errno, "cannot rename %s to %s", from, to);
+        }
+        (*done)++;
+    }
+    return true;
+}
+
+static bool
+make_durable(const char *staging, const char *live, struct error *err)
+{
+    return file_sync_folder_of(live, err) && file_sync_folder_of(staging, err);
+}
+
+bool
+backend_promote(const struct backend *backend, const char *staging, const char *live,
+                int timeout_ms, bool *changed, struct error *err)
+{
+    struct backend_lock *lock = NULL;
+    size_t done = 0;
+    bool ok;
+
+    *changed = false;
+    if (backend->promotion != BACKEND_RENAME)
+        return error_set(err, ERROR_INTERNAL, "cannot promote a %s database by renaming",
+                         backend->name);
+    if (!write_journal(backend, staging, err))
+        return false;
+    if (!backend_lock(backend, live, true, timeout_ms, &lock, err)) {
+        remove_journal(staging);
+        return false;
+    }
+    ok = rename_files(backend, staging, live, true, &done, err);
+    touch_locks(backend, live);
+    backend_unlock(lock);
+    *changed = done > 0;
+    if (!*changed) {
+        remove_journal(staging);
+        return false;
+    }
+    if (!ok || !make_durable(staging, live, err))
+        return false;
+    remove_journal(staging);
+    return true;
+}
+
+/* How many of the data files in STAGING's journal are still there, and of how many. */
+static void
+count_waiting(const struct backend *backend, const char *staging, const char *journal,
+              size_t *waiting, size_t *total)
+{
+    char name[BACKEND_NAME_MAX], line[256];
+    struct error ignored;
+    struct stat st;
+
+    *waiting = *total = 0;
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        (*total)++;
+        if (!backend_file_name(staging, backend->data[i], name, sizeof(name), &ignored) ||
+            lstat(name, &st) != 0)
+            continue;
+        describe(backend->data[i], &st, line, sizeof(line));
+        if (strstr(journal, line) != NULL)
+            (*waiting)++;
+        else
+            unlink(name); /* of a load begun after that promotion, and never finished */
+    }
+}
+
+static bool
+complete(const struct backend *backend, const char *staging, const char *live, int timeout_ms,
+         struct error *err)
+{
+    struct backend_lock *lock;
+    size_t done = 0;
+    bool ok;
+
+    if (!backend_lock(backend, live, true, timeout_ms, &lock, err))
+        return false;
+    ok = rename_files(backend, staging, live, false, &done, err);
+    if (done > 0)
+        touch_locks(backend, live);
+    backend_unlock(lock);
+    return ok && make_durable(staging, live, err);
+}
+
+bool
+backend_recover(const struct backend *backend, const char *staging, const char *live,
+                int timeout_ms, enum backend_recovered *what, struct error *err)
+{
+    char name[BACKEND_NAME_MAX];
+    struct buffer journal;
+    size_t waiting, total;
+    struct error missing;
+    bool ok = true;
+
+    *what = BACKEND_NOTHING;
+    if (backend->promotion != BACKEND_RENAME)
+        return true;
+    buffer_init(&journal, 4096);
+    if (!backend_file_name(staging, BACKEND_JOURNAL, name, sizeof(name), err)) {
+        ok = false;
+        goto cleanup;
+    }
+    if (!file_read(name, &journal, &missing)) {
+        if (errno != ENOENT && errno != ENOTDIR) {
+            *err = missing;
+            ok = false;
+        }
+        goto cleanup;
+    }
+    count_waiting(backend, staging, buffer_string(&journal), &waiting, &total);
+    if (waiting == total) {
+        *what = BACKEND_UNDONE;
+    } else {
+        ok = complete(backend, staging, live, timeout_ms, err);
+        *what = BACKEND_COMPLETED;
+    }
+    if (ok)
+        remove_journal(staging);
+
+cleanup:
+    buffer_free(&journal);
+    return ok;
+}
