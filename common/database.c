@@ -5,6 +5,7 @@
 #include "common/digest_kdb.h"
 #include "common/forked.h"
 
+#include <errno.h>
 #include <kadm5/admin.h>
 #include <kdb.h>
 #include <krb5.h>
@@ -139,7 +140,7 @@ static void
 try_stash(struct walk *w)
 {
     krb5_keyblock key = { .enctype = ENCTYPE_UNKNOWN };
-    krb5_kvno kvno = IGNORE_VNO;
+    krb5_kvno kvno = 0; /* any */
     krb5_error_code code;
     const char *text;
 

@@ -1,0 +1,193 @@
+/* announcement - see announcement.h. */
+#include "agent/announcement.h"
+
+#include "agent/outcome.h"
+#include "common/buffers.h"
+#include "common/files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LIFETIME_MIN = 60, LIFETIME_MAX = 24 * 3600, LIFETIME_DEFAULT = 3600 };
+
+/* The number KEY of OBJECT, not negative. */
+static bool
+get_number(const json_t *object, const char *key, uint64_t *value, struct error *err)
+{
+    const json_t *item = json_object_get(object, key);
+
+    if (!json_is_integer(item) || json_integer_value(item) < 0)
+        return error_set(err, ERROR_USAGE, "cannot read the announcement: '%s' is no number", key);
+    *value = (uint64_t)json_integer_value(item);
+    return true;
+}
+
+static bool
+get_hash(const json_t *object, const char *key, unsigned char *value, struct error *err)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    if (text == NULL || !hex_decode(text, value, 32))
+        return error_set(err, ERROR_USAGE,
+                         "cannot read the announcement: '%s' is not 64 hexadecimal digits", key);
+    return true;
+}
+
+static bool
+from_json(const json_t *object, struct announcement *a, struct error *err)
+{
+    const char *from = json_string_value(json_object_get(object, "from"));
+
+    memset(a, 0, sizeof(*a));
+    if (!json_is_object(object))
+        return error_set(err, ERROR_USAGE, "cannot read the announcement: not a JSON object");
+    if (!get_number(object, "generation", &a->generation, err) ||
+        !get_hash(object, "sha256", a->sha256, err) || !get_hash(object, "nonce", a->nonce, err) ||
+        !get_hash(object, "digest", a->digest, err) || !get_number(object, "size", &a->size, err) ||
+        !get_number(object, "principals", &a->principals, err) ||
+        !get_number(object, "policies", &a->policies, err))
+        return false;
+    if (a->generation == 0)
+        return error_set(err, ERROR_USAGE, "cannot read the announcement: generation 0");
+    snprintf(a->from, sizeof(a->from), "%s", from != NULL ? from : "");
+    a->announced_at = json_integer_value(json_object_get(object, "announced_at"));
+    a->expires_at = json_integer_value(json_object_get(object, "expires_at"));
+    return true;
+}
+
+static json_t *
+to_json(const struct announcement *a)
+{
+    return json_pack("{s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:s, s:I, s:I}", "generation",
+                     (json_int_t)a->generation, "sha256", outcome_hex(a->sha256, sizeof(a->sha256)),
+                     "nonce", outcome_hex(a->nonce, sizeof(a->nonce)), "digest",
+                     outcome_hex(a->digest, sizeof(a->digest)), "size", (json_int_t)a->size,
+                     "principals", (json_int_t)a->principals, "policies", (json_int_t)a->policies,
+                     "from", a->from, "announced_at", (json_int_t)a->announced_at, "expires_at",
+                     (json_int_t)a->expires_at);
+}
+
+bool
+announcement_parse(const json_t *object, const char *from, struct announcement *a,
+                   struct error *err)
+{
+    int64_t lifetime;
+
+    if (!from_json(object, a, err))
+        return false;
+    if (a->expires_at != 0 && a->announced_at != 0)
+        lifetime = a->expires_at - a->announced_at;
+    else
+        lifetime = LIFETIME_DEFAULT;
+    if (lifetime < LIFETIME_MIN)
+        lifetime = LIFETIME_MIN;
+    if (lifetime > LIFETIME_MAX)
+        lifetime = LIFETIME_MAX;
+    a->announced_at = (int64_t)time(NULL);
+    a->expires_at = a->announced_at + lifetime;
+    if (from != NULL)
+        snprintf(a->from, sizeof(a->from), "%s", from);
+    return true;
+}
+
+static bool
+write_file(const char *state, const char *realm, const char *suffix, json_t *object,
+           struct error *err)
+{
+    char name[4096];
+    bool ok;
+
+    ok = outcome_file_name(state, realm, suffix, name, sizeof(name), err) &&
+         outcome_write_json(name, object, err);
+    json_decref(object);
+    return ok;
+}
+
+static json_t *
+read_file(const char *state, const char *realm, const char *suffix, struct error *err)
+{
+    char name[4096];
+
+    if (!outcome_file_name(state, realm, suffix, name, sizeof(name), err)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return outcome_read_json(name, err);
+}
+
+uint64_t
+announcement_greatest(const char *state, const char *realm)
+{
+    struct error ignored;
+    json_t *object = read_file(state, realm, "generation", &ignored);
+    json_int_t value = json_integer_value(json_object_get(object, "greatest"));
+
+    json_decref(object);
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+bool
+announcement_store(const char *state, const char *realm, const struct announcement *a,
+                   struct error *err)
+{
+    uint64_t greatest = announcement_greatest(state, realm);
+
+    if (a->generation < greatest) {
+        error_set(err, ERROR_REFUSED, "cannot take generation %llu: generation %llu is known",
+                  (unsigned long long)a->generation, (unsigned long long)greatest);
+        return error_hint(err, "an older dump never replaces a newer one: number the next "
+                               "generation above the greatest that any agent knows");
+    }
+    if (a->generation > greatest &&
+        !write_file(state, realm, "generation",
+                    json_pack("{s:I}", "greatest", (json_int_t)a->generation), err))
+        return false;
+    return write_file(state, realm, "announced", to_json(a), err);
+}
+
+bool
+announcement_read(const char *state, const char *realm, struct announcement *a, bool *found,
+                  struct error *err)
+{
+    json_t *object = read_file(state, realm, "announced", err);
+    bool ok;
+
+    *found = false;
+    memset(a, 0, sizeof(*a));
+    if (object == NULL) {
+        if (errno == ENOENT)
+            error_clear(err);
+        return errno == ENOENT;
+    }
+    ok = from_json(object, a, err);
+    json_decref(object);
+    *found = ok && a->expires_at > (int64_t)time(NULL);
+    return ok;
+}
+
+bool
+announcement_done(const char *state, const char *realm, const struct announcement *a,
+                  struct error *err)
+{
+    json_t *object = to_json(a);
+    char name[4096];
+
+    json_object_set_new(object, "loaded_at", json_integer((json_int_t)time(NULL)));
+    if (!write_file(state, realm, "last_good", object, err) ||
+        !outcome_file_name(state, realm, "announced", name, sizeof(name), err))
+        return false;
+    if (unlink(name) != 0 && errno != ENOENT)
+        return error_errno(err, ERROR_INTERNAL, errno, "cannot remove %s", name);
+    return true;
+}
+
+json_t *
+announcement_last_good(const char *state, const char *realm)
+{
+    struct error ignored;
+
+    return read_file(state, realm, "last_good", &ignored);
+}
