@@ -284,7 +284,7 @@ dump_once(struct making *m, struct error *err)
 {
     bool ok = false;
 
-    m->decoder = dump_new(m->spool->realm->name, m->nonce);
+    m->decoder = dump_new(m->spool->realm->name, m->spool->realm->master_key, m->nonce);
     buffer_init(&m->errors, 64 * 1024);
     m->fd = open(m->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (m->decoder == NULL)
