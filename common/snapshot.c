@@ -149,12 +149,17 @@ snapshot_new(const struct backend *backend, const char *from, const char *folder
              struct snapshot **snapshot, struct backend_identity *identity, struct error *err)
 {
     struct snapshot *s = calloc(1, sizeof(*s));
+    char beside[4096];
 
     *snapshot = NULL;
     if (s == NULL)
         return error_memory(err);
     s->backend = backend;
     s->fd = -1;
+    if (folder == NULL) {
+        snprintf(beside, sizeof(beside), "%s.kpropctl", from);
+        folder = beside;
+    }
     snapshot_clean(backend, folder);
     if (!make_folder(s, folder, err) || !fill(s, from, identity, err)) {
         snapshot_free(s);

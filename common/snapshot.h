@@ -8,9 +8,9 @@
 #include "common/errors.h"
 
 /*
- * A copy of database FROM, in a new folder of its own (0700) below FOLDER (made 0700 if missing; on
- * FROM's file system blocks may be shared). Snapshots left there by processes that are gone are
- * removed.
+ * A copy of database FROM, in a new folder of its own (0700) below FOLDER (NULL: FROM.kpropctl;
+ * made 0700 if missing; on FROM's file system blocks may be shared). Snapshots left there by
+ * processes that are gone are removed.
  *
  * At first FROM is copied without holding its lock, which is only taken for the instants before and
  * after; after some tries against a busy writer, what has changed is copied under the shared lock.
@@ -26,7 +26,7 @@ const char *snapshot_path(const struct snapshot *snapshot);
 /* Remove the copy. NULL is fine. */
 void snapshot_free(struct snapshot *snapshot);
 
-/* Remove the snapshots below FOLDER that processes left which are gone; returns how many. */
+/* Remove the snapshots below FOLDER whose makers are gone; returns how many. snapshot_new does. */
 unsigned snapshot_clean(const struct backend *backend, const char *folder);
 
 #endif

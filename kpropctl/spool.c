@@ -12,6 +12,7 @@
 #include "common/buffers.h"
 #include "common/database.h"
 #include "common/files.h"
+#include "common/snapshot.h"
 #include "common/subprocess.h"
 #include "kpropctl/state.h"
 
@@ -308,14 +309,14 @@ count_live(const struct realm *realm, struct database_answer *answer, struct err
     const struct backend *backend = backend_find(realm->backend);
     struct database db = { backend, realm->name, NULL, realm->stash, realm->master_key };
     struct database_question question = { NULL, false };
-    char *copy = NULL;
+    struct snapshot *copy;
     bool ok;
 
-    if (!database_copy_beside(backend, realm->database, &copy, NULL, err))
+    if (!snapshot_new(backend, realm->database, NULL, &copy, NULL, err))
         return false;
-    db.path = copy;
+    db.path = snapshot_path(copy);
     ok = database_examine(&db, &question, WALK_TIMEOUT_MS, answer, err);
-    database_copy_remove(backend, copy);
+    snapshot_free(copy);
     return ok;
 }
 
