@@ -1,0 +1,159 @@
+/* processes - see processes.h. */
+#include "agent/processes.h"
+
+#include "common/buffers.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_COMMAND = 64 * 1024, MAX_LISTENERS = 64 };
+
+/* /proc's files have no size and no end known beforehand, so file_read's regular-file test suits
+ * them, but a race with the end of the process must be no error. */
+static bool
+read_proc(pid_t pid, const char *name, struct buffer *out)
+{
+    char path[64];
+    unsigned char *p;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    while ((p = buffer_reserve(out, 4096)) != NULL && (n = read(fd, p, 4096)) > 0)
+        out->len += (size_t)n;
+    close(fd);
+    return out->len > 0;
+}
+
+size_t
+processes_find(const char *name, pid_t *pids, size_t max)
+{
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    size_t found = 0;
+
+    while (dir != NULL && found < max && (entry = readdir(dir)) != NULL) {
+        struct buffer comm;
+        pid_t pid = (pid_t)atoi(entry->d_name);
+
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        buffer_init(&comm, 8192);
+        if (read_proc(pid, "comm", &comm) && comm.len == strlen(name) + 1 &&
+            memcmp(comm.data, name, strlen(name)) == 0)
+            pids[found++] = pid;
+        buffer_free(&comm);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return found;
+}
+
+void
+processes_command(pid_t pid, char *text, size_t size)
+{
+    struct buffer words;
+    size_t len = 0;
+
+    text[0] = '\0';
+    buffer_init(&words, MAX_COMMAND);
+    if (read_proc(pid, "cmdline", &words)) {
+        while (words.len > 0 && words.data[words.len - 1] == '\0')
+            words.len--;
+        for (; len < words.len && len < size - 1; len++)
+            text[len] = words.data[len] == '\0' ? ' ' : (char)words.data[len];
+        text[len] = '\0';
+    }
+    buffer_free(&words);
+}
+
+bool
+processes_option(pid_t pid, const char *option, char *value, size_t size)
+{
+    struct buffer words;
+    size_t len = strlen(option);
+    bool next = false, found = false;
+
+    value[0] = '\0';
+    buffer_init(&words, MAX_COMMAND);
+    if (read_proc(pid, "cmdline", &words) && buffer_add_u8(&words, 0)) {
+        const char *end = (const char *)words.data + words.len;
+
+        for (const char *w = (const char *)words.data; w < end && !found; w += strlen(w) + 1) {
+            if (next || (strncmp(w, option, len) == 0 && w[len] != '\0')) {
+                snprintf(value, size, "%s", next ? w : w + len);
+                found = true;
+            }
+            next = strcmp(w, option) == 0;
+        }
+    }
+    buffer_free(&words);
+    return found;
+}
+
+/* Add the inodes of sockets in state LISTEN (0A) on PORT that /proc/PID/net/FILE lists. */
+static size_t
+listeners(pid_t pid, const char *file, int port, unsigned long *inodes, size_t count)
+{
+    char path[64], line[512], address[80];
+    unsigned int local, state;
+    unsigned long inode;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, file);
+    f = fopen(path, "re");
+    while (f != NULL && count < MAX_LISTENERS && fgets(line, sizeof(line), f) != NULL) {
+        if (sscanf(line, " %*d: %64[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu",
+                   address, &local, &state, &inode) == 4 &&
+            (int)local == port && state == 0x0A)
+            inodes[count++] = inode;
+    }
+    if (f != NULL)
+        fclose(f);
+    return count;
+}
+
+static bool
+holds_one_of(pid_t pid, const unsigned long *inodes, size_t count)
+{
+    char path[64], target[64], wanted[64];
+    struct dirent *entry;
+    bool found = false;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    while (dir != NULL && !found && (entry = readdir(dir)) != NULL) {
+        ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+
+        if (n <= 0)
+            continue;
+        target[n] = '\0';
+        for (size_t i = 0; i < count && !found; i++) {
+            snprintf(wanted, sizeof(wanted), "socket:[%lu]", inodes[i]);
+            found = strcmp(target, wanted) == 0;
+        }
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return found;
+}
+
+bool
+processes_listens(pid_t pid, int port)
+{
+    unsigned long inodes[MAX_LISTENERS];
+    size_t count = listeners(pid, "tcp", port, inodes, 0);
+
+    count = listeners(pid, "tcp6", port, inodes, count);
+    return count > 0 && holds_one_of(pid, inodes, count);
+}

@@ -1,0 +1,26 @@
+/*
+ * processes - what /proc tells of running programs: pid, command line, listening sockets.
+ */
+#ifndef KPC_AGENT_PROCESSES_H
+#define KPC_AGENT_PROCESSES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Pids of at most MAX processes whose program is called NAME (/proc/PID/comm); the number found. */
+size_t processes_find(const char *name, pid_t *pids, size_t max);
+
+/* The words of PID's command line joined by blanks into TEXT, "" if it is gone. */
+void processes_command(pid_t pid, char *text, size_t size);
+
+/*
+ * True if PID has option OPTION ("-p") in its command line; its value (the next word, or what
+ * follows in the same word) goes into VALUE.
+ */
+bool processes_option(pid_t pid, const char *option, char *value, size_t size);
+
+/* True if PID holds a TCP socket that listens on PORT, in its own network namespace. */
+bool processes_listens(pid_t pid, int port);
+
+#endif

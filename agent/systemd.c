@@ -1,0 +1,409 @@
+/* systemd - see systemd.h. */
+#include "agent/systemd.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#ifdef HAVE_SYSTEMD
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>
+
+#define DESTINATION "org.freedesktop.systemd1"
+#define MANAGER_PATH "/org/freedesktop/systemd1"
+#define MANAGER "org.freedesktop.systemd1.Manager"
+#define UNIT "org.freedesktop.systemd1.Unit"
+#define SERVICE "org.freedesktop.systemd1.Service"
+
+struct systemd {
+    sd_bus *bus;
+};
+
+static bool
+bus_failed(int code, const sd_bus_error *bus_error, const char *what, struct error *err)
+{
+    return error_set(err, ERROR_FAILED, "cannot %s: %s", what,
+                     bus_error != NULL && bus_error->message != NULL ? bus_error->message
+                                                                     : strerror(-code));
+}
+
+/* systemctl too speaks with the manager directly where no bus daemon runs. */
+static int
+open_private(sd_bus **bus)
+{
+    int r = sd_bus_new(bus);
+
+    if (r >= 0)
+        r = sd_bus_set_address(*bus, "unix:path=/run/systemd/private");
+    if (r >= 0)
+        r = sd_bus_start(*bus);
+    if (r < 0)
+        *bus = sd_bus_unref(*bus);
+    return r;
+}
+
+bool
+systemd_open(struct systemd **out, struct error *err)
+{
+    struct systemd *sd = calloc(1, sizeof(*sd));
+    int r;
+
+    *out = NULL;
+    if (sd == NULL)
+        return error_memory(err);
+    r = sd_bus_open_system(&sd->bus);
+    if (r < 0 && open_private(&sd->bus) < 0) {
+        free(sd);
+        bus_failed(r, NULL, "connect to systemd", err);
+        return error_hint(err, "Is systemd this host's service manager, and does dbus run?");
+    }
+    *out = sd;
+    return true;
+}
+
+void
+systemd_close(struct systemd *sd)
+{
+    if (sd == NULL)
+        return;
+    sd_bus_flush_close_unref(sd->bus);
+    free(sd);
+}
+
+static void
+get_text(struct systemd *sd, const char *path, const char *interface, const char *name, char *text,
+         size_t size)
+{
+    char *value = NULL;
+
+    text[0] = '\0';
+    if (sd_bus_get_property_string(sd->bus, DESTINATION, path, interface, name, NULL, &value) >= 0)
+        snprintf(text, size, "%s", value);
+    free(value);
+}
+
+/* The words of the first command of ExecStart, type a(sasbttttuii), joined by blanks. */
+static void
+get_command(struct systemd *sd, const char *path, char *text, size_t size)
+{
+    sd_bus_message *m = NULL;
+    const char *word;
+    size_t len = 0;
+
+    text[0] = '\0';
+    if (sd_bus_get_property(sd->bus, DESTINATION, path, SERVICE, "ExecStart", NULL, &m,
+                            "a(sasbttttuii)") < 0)
+        return;
+    if (sd_bus_message_enter_container(m, 'a', "(sasbttttuii)") > 0 &&
+        sd_bus_message_enter_container(m, 'r', "sasbttttuii") > 0 &&
+        sd_bus_message_read(m, "s", &word) > 0 && sd_bus_message_enter_container(m, 'a', "s") > 0) {
+        while (len < size && sd_bus_message_read(m, "s", &word) > 0)
+            len += (size_t)snprintf(text + len, size - len, "%s%s", len > 0 ? " " : "", word);
+    }
+    sd_bus_message_unref(m);
+}
+
+/* The object path of UNIT, freed by the caller. The manager loads the unit if need be. */
+static bool
+unit_path(struct systemd *sd, const char *unit, char **path, struct error *err)
+{
+    sd_bus_error bus_error = SD_BUS_ERROR_NULL;
+    sd_bus_message *m = NULL;
+    const char *value = NULL;
+    int r;
+
+    *path = NULL;
+    r = sd_bus_call_method(sd->bus, DESTINATION, MANAGER_PATH, MANAGER, "LoadUnit", &bus_error, &m,
+                           "s", unit);
+    if (r >= 0)
+        r = sd_bus_message_read(m, "o", &value);
+    if (r >= 0)
+        *path = strdup(value);
+    else
+        bus_failed(r, &bus_error, "ask systemd for a unit", err);
+    sd_bus_error_free(&bus_error);
+    sd_bus_message_unref(m);
+    return *path != NULL;
+}
+
+bool
+systemd_state(struct systemd *sd, const char *unit, struct unit_state *state, struct error *err)
+{
+    char *path, load[24];
+    uint32_t pid = 0;
+
+    memset(state, 0, sizeof(*state));
+    if (!unit_path(sd, unit, &path, err))
+        return false;
+    get_text(sd, path, UNIT, "LoadState", load, sizeof(load));
+    get_text(sd, path, UNIT, "ActiveState", state->active, sizeof(state->active));
+    state->exists = strcmp(load, "not-found") != 0 && load[0] != '\0';
+    if (state->exists) {
+        get_text(sd, path, UNIT, "UnitFileState", state->enabled, sizeof(state->enabled));
+        get_text(sd, path, UNIT, "FragmentPath", state->fragment, sizeof(state->fragment));
+        get_command(sd, path, state->command, sizeof(state->command));
+        sd_bus_get_property_trivial(sd->bus, DESTINATION, path, SERVICE, "MainPID", NULL, 'u',
+                                    &pid);
+        state->pid = (pid_t)pid;
+    }
+    free(path);
+    return true;
+}
+
+bool
+systemd_drop_ins(struct systemd *sd, const char *unit, char ***paths, struct error *err)
+{
+    sd_bus_error bus_error = SD_BUS_ERROR_NULL;
+    char *path;
+    int r;
+
+    *paths = NULL;
+    if (!unit_path(sd, unit, &path, err))
+        return false;
+    r = sd_bus_get_property_strv(sd->bus, DESTINATION, path, UNIT, "DropInPaths", &bus_error,
+                                 paths);
+    free(path);
+    if (r < 0)
+        bus_failed(r, &bus_error, "read a unit's drop-ins", err);
+    sd_bus_error_free(&bus_error);
+    return r >= 0;
+}
+
+/* Wait until job JOB (an object path) is gone. */
+static bool
+wait_for_job(struct systemd *sd, const char *job, int timeout_s)
+{
+    static const struct timespec nap = { 0, 20 * 1000 * 1000 };
+
+    for (int i = 0; i < timeout_s * 50; i++) {
+        char *state = NULL;
+        int r = sd_bus_get_property_string(sd->bus, DESTINATION, job,
+                                           "org.freedesktop.systemd1.Job", "State", NULL, &state);
+
+        free(state);
+        if (r < 0)
+            return true;
+        nanosleep(&nap, NULL);
+    }
+    return false;
+}
+
+bool
+systemd_run(struct systemd *sd, const char *unit, enum systemd_action action, int timeout_s,
+            struct error *err)
+{
+    static const char *const methods[] = { "StartUnit", "RestartUnit", "StopUnit" };
+    static const char *const words[] = { "start", "restart", "stop" };
+    sd_bus_error bus_error = SD_BUS_ERROR_NULL;
+    sd_bus_message *m = NULL;
+    const char *job = NULL;
+    char what[300];
+    bool ok;
+    int r;
+
+    snprintf(what, sizeof(what), "%s %s", words[action], unit);
+    r = sd_bus_call_method(sd->bus, DESTINATION, MANAGER_PATH, MANAGER, methods[action], &bus_error,
+                           &m, "ss", unit, "replace");
+    if (r >= 0)
+        r = sd_bus_message_read(m, "o", &job);
+    if (r < 0)
+        ok = bus_failed(r, &bus_error, what, err);
+    else if (!wait_for_job(sd, job, timeout_s))
+        ok = error_set(err, ERROR_UNREACHABLE, "cannot %s: not done after %d s", what, timeout_s);
+    else
+        ok = true;
+    sd_bus_error_free(&bus_error);
+    sd_bus_message_unref(m);
+    return ok;
+}
+
+bool
+systemd_enable(struct systemd *sd, const char *unit, struct error *err)
+{
+    sd_bus_error bus_error = SD_BUS_ERROR_NULL;
+    char what[300];
+    int r;
+
+    snprintf(what, sizeof(what), "enable %s", unit);
+    r = sd_bus_call_method(sd->bus, DESTINATION, MANAGER_PATH, MANAGER, "EnableUnitFiles",
+                           &bus_error, NULL, "asbb", 1, unit, 0, 0);
+    if (r < 0)
+        bus_failed(r, &bus_error, what, err);
+    sd_bus_error_free(&bus_error);
+    return r >= 0 && systemd_reload(sd, err);
+}
+
+bool
+systemd_reload(struct systemd *sd, struct error *err)
+{
+    sd_bus_error bus_error = SD_BUS_ERROR_NULL;
+    int r = sd_bus_call_method(sd->bus, DESTINATION, MANAGER_PATH, MANAGER, "Reload", &bus_error,
+                               NULL, "");
+
+    if (r < 0)
+        bus_failed(r, &bus_error, "make systemd read its unit files", err);
+    sd_bus_error_free(&bus_error);
+    return r >= 0;
+}
+
+/* One journal entry as {"time", "text"}, or NULL. */
+static json_t *
+journal_line(sd_journal *journal, uint64_t *usec)
+{
+    static const char field[] = "MESSAGE=";
+    const char *data;
+    size_t len, skip = sizeof(field) - 1;
+    json_t *text;
+    const void *p;
+
+    *usec = 0;
+    if (sd_journal_get_realtime_usec(journal, usec) < 0 ||
+        sd_journal_get_data(journal, "MESSAGE", &p, &len) < 0 || len < skip)
+        return NULL;
+    data = p;
+    len -= skip;
+    text = json_stringn(data + skip, len < 2000 ? len : 2000);
+    if (text == NULL)
+        text = json_string("(not text)");
+    return json_pack("{s:f, s:o}", "time", (double)*usec / 1e6, "text", text);
+}
+
+bool
+systemd_journal(const char *unit, int count, int seconds, json_t **lines, struct error *err)
+{
+    sd_journal *journal = NULL;
+    char match[300], about[300];
+    uint64_t usec, oldest = 0;
+    json_t *line;
+    int r;
+
+    *lines = json_array();
+    snprintf(match, sizeof(match), "_SYSTEMD_UNIT=%s", unit);
+    snprintf(about, sizeof(about), "UNIT=%s", unit);
+    if (seconds > 0)
+        oldest = (uint64_t)(time(NULL) - seconds) * 1000000;
+    r = sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY);
+    if (r >= 0 && (r = sd_journal_add_match(journal, match, 0)) >= 0 &&
+        (r = sd_journal_add_disjunction(journal)) >= 0 &&
+        (r = sd_journal_add_match(journal, about, 0)) >= 0)
+        r = sd_journal_seek_tail(journal);
+    for (int i = 0; r >= 0 && i < count; i++) {
+        r = sd_journal_previous(journal);
+        if (r <= 0)
+            break;
+        line = journal_line(journal, &usec);
+        if (line != NULL && usec < oldest) {
+            json_decref(line);
+            break;
+        }
+        if (line != NULL)
+            json_array_insert_new(*lines, 0, line);
+    }
+    sd_journal_close(journal);
+    if (r >= 0)
+        return true;
+    json_decref(*lines);
+    *lines = NULL;
+    return bus_failed(r, NULL, "read the journal", err);
+}
+
+void
+systemd_free_list(char **paths)
+{
+    for (char **p = paths; p != NULL && *p != NULL; p++)
+        free(*p);
+    free(paths);
+}
+
+void
+systemd_notify(const char *state)
+{
+    sd_notify(0, state);
+}
+
+#else
+
+static bool
+unsupported(struct error *err)
+{
+    error_set(err, ERROR_FAILED, "cannot reach the service manager: built without libsystemd");
+    return error_hint(err, "Do it by hand with this host's service manager");
+}
+
+bool
+systemd_open(struct systemd **out, struct error *err)
+{
+    *out = NULL;
+    return unsupported(err);
+}
+
+void
+systemd_close(struct systemd *sd)
+{
+    (void)sd;
+}
+
+bool
+systemd_state(struct systemd *sd, const char *unit, struct unit_state *state, struct error *err)
+{
+    (void)sd, (void)unit;
+    memset(state, 0, sizeof(*state));
+    return unsupported(err);
+}
+
+bool
+systemd_drop_ins(struct systemd *sd, const char *unit, char ***paths, struct error *err)
+{
+    (void)sd, (void)unit;
+    *paths = NULL;
+    return unsupported(err);
+}
+
+void
+systemd_free_list(char **paths)
+{
+    (void)paths;
+}
+
+bool
+systemd_run(struct systemd *sd, const char *unit, enum systemd_action action, int timeout_s,
+            struct error *err)
+{
+    (void)sd, (void)unit, (void)action, (void)timeout_s;
+    return unsupported(err);
+}
+
+bool
+systemd_enable(struct systemd *sd, const char *unit, struct error *err)
+{
+    (void)sd, (void)unit;
+    return unsupported(err);
+}
+
+bool
+systemd_reload(struct systemd *sd, struct error *err)
+{
+    (void)sd;
+    return unsupported(err);
+}
+
+bool
+systemd_journal(const char *unit, int count, int seconds, json_t **lines, struct error *err)
+{
+    (void)unit, (void)count, (void)seconds;
+    *lines = NULL;
+    return unsupported(err);
+}
+
+void
+systemd_notify(const char *state)
+{
+    (void)state;
+}
+
+#endif

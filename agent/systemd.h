@@ -1,0 +1,60 @@
+/*
+ * systemd - the one module that speaks with the service manager, the journal and the supervisor.
+ *
+ * Every call but systemd_notify may block and belongs in a verb's child. Built without libsystemd,
+ * each says that this host's service manager is not supported.
+ */
+#ifndef KPC_AGENT_SYSTEMD_H
+#define KPC_AGENT_SYSTEMD_H
+
+#include "common/errors.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct systemd;
+
+struct unit_state {
+    bool exists;        /* a unit file of that name is there */
+    char active[24];    /* "active", "inactive", "failed", "activating", "deactivating", … */
+    char enabled[24];   /* "enabled", "disabled", "masked", "static", …; "" if it has no file */
+    pid_t pid;          /* main process, 0 if there is none */
+    char fragment[512]; /* path of the unit file, or "" */
+    char command[1024]; /* the words of ExecStart, or "" */
+};
+
+/* Connect to the service manager. The caller frees it with systemd_close. */
+bool systemd_open(struct systemd **out, struct error *err);
+void systemd_close(struct systemd *sd);
+
+/* What it knows of UNIT ("krb5-kdc.service"). A unit that does not exist is no error. */
+bool systemd_state(struct systemd *sd, const char *unit, struct unit_state *state,
+                   struct error *err);
+
+/* The drop-ins of UNIT in the order in which they apply, ended by NULL; freed by the caller. */
+bool systemd_drop_ins(struct systemd *sd, const char *unit, char ***paths, struct error *err);
+void systemd_free_list(char **paths);
+
+enum systemd_action { SYSTEMD_START, SYSTEMD_RESTART, SYSTEMD_STOP };
+
+/* Start, restart or stop UNIT and wait until its job is done, at most TIMEOUT_S seconds. */
+bool systemd_run(struct systemd *sd, const char *unit, enum systemd_action action, int timeout_s,
+                 struct error *err);
+
+/* Make UNIT start at boot. */
+bool systemd_enable(struct systemd *sd, const char *unit, struct error *err);
+
+/* Make the manager read its unit files again. */
+bool systemd_reload(struct systemd *sd, struct error *err);
+
+/*
+ * The last COUNT lines of UNIT in the journal not older than SECONDS (0: any age), oldest first,
+ * as an array of {"time": seconds, "text"}. The caller owns *LINES.
+ */
+bool systemd_journal(const char *unit, int count, int seconds, json_t **lines, struct error *err);
+
+/* Tell the supervisor STATE ("READY=1"); nothing happens where none listens. */
+void systemd_notify(const char *state);
+
+#endif
