@@ -100,9 +100,12 @@ processes_option(pid_t pid, const char *option, char *value, size_t size)
     return found;
 }
 
-/* Add the inodes of sockets in state LISTEN (0A) on PORT that /proc/PID/net/FILE lists. */
+enum { STATE_LISTEN = 0x0A, STATE_UNCONNECTED = 0x07 };
+
+/* Add the inodes of sockets in state WANTED on PORT that /proc/PID/net/FILE lists. */
 static size_t
-listeners(pid_t pid, const char *file, int port, unsigned long *inodes, size_t count)
+listeners(pid_t pid, const char *file, unsigned int wanted, int port, unsigned long *inodes,
+          size_t count)
 {
     char path[64], line[512], address[80];
     unsigned int local, state;
@@ -114,7 +117,7 @@ listeners(pid_t pid, const char *file, int port, unsigned long *inodes, size_t c
     while (f != NULL && count < MAX_LISTENERS && fgets(line, sizeof(line), f) != NULL) {
         if (sscanf(line, " %*d: %64[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu",
                    address, &local, &state, &inode) == 4 &&
-            (int)local == port && state == 0x0A)
+            (int)local == port && state == wanted)
             inodes[count++] = inode;
     }
     if (f != NULL)
@@ -149,11 +152,15 @@ holds_one_of(pid_t pid, const unsigned long *inodes, size_t count)
 }
 
 bool
-processes_listens(pid_t pid, int port)
+processes_listens(pid_t pid, int port, bool udp)
 {
     unsigned long inodes[MAX_LISTENERS];
-    size_t count = listeners(pid, "tcp", port, inodes, 0);
+    size_t count = listeners(pid, "tcp", STATE_LISTEN, port, inodes, 0);
 
-    count = listeners(pid, "tcp6", port, inodes, count);
+    count = listeners(pid, "tcp6", STATE_LISTEN, port, inodes, count);
+    if (udp) {
+        count = listeners(pid, "udp", STATE_UNCONNECTED, port, inodes, count);
+        count = listeners(pid, "udp6", STATE_UNCONNECTED, port, inodes, count);
+    }
     return count > 0 && holds_one_of(pid, inodes, count);
 }

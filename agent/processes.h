@@ -20,7 +20,10 @@ void processes_command(pid_t pid, char *text, size_t size);
  */
 bool processes_option(pid_t pid, const char *option, char *value, size_t size);
 
-/* True if PID holds a TCP socket that listens on PORT, in its own network namespace. */
-bool processes_listens(pid_t pid, int port);
+/*
+ * True if PID holds a TCP socket that listens on PORT, or where UDP a UDP socket bound to it, in
+ * its own network namespace.
+ */
+bool processes_listens(pid_t pid, int port, bool udp);
 
 #endif

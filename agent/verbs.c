@@ -1,6 +1,8 @@
 /* verbs - see verbs.h. */
 #include "agent/verbs.h"
 
+#include "agent/facts.h"
+#include "agent/kpropd.h"
 #include "common/files.h"
 #include "common/log.h"
 
@@ -39,6 +41,18 @@ verb_help(const struct verb_call *call, json_t **reply, struct error *err)
 
 /* clang-format off */
 static const struct verb table[] = {
+    { "facts", "[REALM]", "everything the primary's checks want to know of this host",
+      0, 1, VERB_READING, false, 30, facts_verb },
+    { "logs", "[LINES]", "the last lines of kpropd, krb5kdc and the agent",
+      0, 1, VERB_READING, false, 30, kpropd_verb_logs },
+    { "acl-add", "REALM PRINCIPAL", "let PRINCIPAL propagate to this host",
+      2, 2, VERB_CHANGING, false, 60, kpropd_verb_acl_add },
+    { "use-loader", "REALM", "make kpropd load databases with our loader",
+      1, 1, VERB_CHANGING, false, 400, kpropd_verb_use_loader },
+    { "start-kpropd", "REALM", "start and enable kpropd, and see it listening",
+      1, 1, VERB_CHANGING, false, 180, kpropd_verb_start },
+    { "start-kdc", "REALM", "start and enable krb5kdc, and see it listening",
+      1, 1, VERB_CHANGING, false, 180, kpropd_verb_start_kdc },
     { "version", "", "the agent's version", 0, 0, VERB_READING, false, 10, verb_version },
     { "help", "", "this list", 0, 0, VERB_READING, false, 10, verb_help },
     { NULL },

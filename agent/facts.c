@@ -1,0 +1,357 @@
+/* facts - see facts.h. What cannot be found out is null, with an "error" beside it where that says
+ * more. */
+#include "agent/facts.h"
+
+#include "agent/kpropd.h"
+#include "agent/kpropd_acl.h"
+#include "agent/services.h"
+#include "agent/systemd.h"
+#include "common/files.h"
+#include "common/realm.h"
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <ifaddrs.h>
+#include <krb5.h>
+#include <limits.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_KEYTAB_ENTRIES = 1000, MAX_LIBRARY = 16 << 20, MAX_STATE_FILE = 1 << 20 };
+
+static json_t *
+text_or_null(const char *text)
+{
+    return text == NULL || text[0] == '\0' ? json_null() : json_string(text);
+}
+
+static json_t *
+host_addresses(void)
+{
+    json_t *list = json_array();
+    struct ifaddrs *all = NULL;
+    char text[INET6_ADDRSTRLEN];
+
+    if (getifaddrs(&all) != 0)
+        return list;
+    for (struct ifaddrs *a = all; a != NULL; a = a->ifa_next) {
+        int family = a->ifa_addr == NULL ? AF_UNSPEC : a->ifa_addr->sa_family;
+        const void *address = NULL;
+
+        if (family == AF_INET)
+            address = &((const struct sockaddr_in *)(const void *)a->ifa_addr)->sin_addr;
+        else if (family == AF_INET6)
+            address = &((const struct sockaddr_in6 *)(const void *)a->ifa_addr)->sin6_addr;
+        if (address != NULL && !(a->ifa_flags & IFF_LOOPBACK) &&
+            inet_ntop(family, address, text, sizeof(text)) != NULL)
+            json_array_append_new(list, json_string(text));
+    }
+    freeifaddrs(all);
+    return list;
+}
+
+/* This host's name in the principal that its services take for themselves. */
+static json_t *
+krb5_host_name(krb5_context context)
+{
+    krb5_principal principal = NULL;
+    json_t *name = json_null();
+
+    if (krb5_sname_to_principal(context, NULL, "host", KRB5_NT_SRV_HST, &principal) == 0) {
+        krb5_data *part = krb5_princ_component(context, principal, 1);
+
+        name = json_stringn(part->data, part->length);
+    }
+    krb5_free_principal(context, principal);
+    return name;
+}
+
+static json_t *
+facts_host(krb5_context context)
+{
+    struct addrinfo hints = { .ai_flags = AI_CANONNAME }, *found = NULL;
+    char name[256] = "";
+    json_t *canonical = json_null();
+
+    gethostname(name, sizeof(name) - 1);
+    if (getaddrinfo(name, NULL, &hints, &found) == 0) {
+        canonical = text_or_null(found->ai_canonname);
+        freeaddrinfo(found);
+    }
+    return json_pack("{s:s, s:o, s:o, s:o}", "name", name, "canonical", canonical, "krb5_name",
+                     krb5_host_name(context), "addresses", host_addresses());
+}
+
+/*
+ * The version of libkrb5, from the string that it brands itself with ("KRB5_BRAND:
+ * krb5-1.20.1-final …"): it has no function that tells.
+ */
+static json_t *
+krb5_version(void)
+{
+    static const char brand[] = "KRB5_BRAND: krb5-";
+    struct buffer library;
+    struct error ignored;
+    json_t *version = json_null();
+    Dl_info info;
+
+    buffer_init(&library, MAX_LIBRARY);
+    if (dladdr((void *)(uintptr_t)krb5_init_context, &info) != 0 &&
+        file_read(info.dli_fname, &library, &ignored)) {
+        const char *text = buffer_string(&library);
+        const char *p = memmem(text, library.len, brand, sizeof(brand) - 1);
+
+        if (p != NULL) {
+            p += sizeof(brand) - 1;
+            version = json_stringn(p, strspn(p, "0123456789."));
+        }
+    }
+    buffer_free(&library);
+    return version;
+}
+
+/* The newest dump format that krb5 VERSION loads (kdb5_util's dump.c): 7 since 1.11. */
+static json_t *
+dump_version(const json_t *version)
+{
+    int major, minor;
+
+    if (!json_is_string(version) ||
+        sscanf(json_string_value(version), "%d.%d", &major, &minor) != 2)
+        return json_null();
+    if (major > 1 || minor >= 11)
+        return json_integer(7);
+    return json_integer(minor >= 8 ? 6 : 5);
+}
+
+static json_t *
+program_path(const char *name)
+{
+    char path[PATH_MAX];
+    struct error ignored;
+
+    return realm_find_program(name, path, sizeof(path), &ignored) ? json_string(path) : json_null();
+}
+
+static json_t *
+facts_krb5(void)
+{
+    json_t *version = krb5_version(), *dump = dump_version(version);
+
+    return json_pack("{s:o, s:o, s:o, s:o}", "version", version, "kpropd", program_path("kpropd"),
+                     "kdb5_util", program_path("kdb5_util"), "dump_version", dump);
+}
+
+static json_t *
+facts_realm(const struct realm *realm)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "name",
+                     text_or_null(realm->name), "database", text_or_null(realm->database),
+                     "backend", text_or_null(realm->backend), "stash", text_or_null(realm->stash),
+                     "kpropd_acl", text_or_null(realm->kpropd_acl), "spool",
+                     text_or_null(realm->spool), "keytab", text_or_null(realm->keytab), "iprop",
+                     realm->iprop, "kdc_port", realm->kdc_port);
+}
+
+static json_t *
+keytab_entry(krb5_context context, krb5_keytab_entry *entry)
+{
+    char enctype[64], *name = NULL;
+    json_t *row;
+
+    if (krb5_enctype_to_name(entry->key.enctype, FALSE, enctype, sizeof(enctype)) != 0)
+        snprintf(enctype, sizeof(enctype), "%d", (int)entry->key.enctype);
+    if (krb5_unparse_name(context, entry->principal, &name) != 0)
+        name = NULL;
+    row = json_pack("{s:o, s:i, s:s}", "principal", text_or_null(name), "kvno", (int)entry->vno,
+                    "enctype", enctype);
+    krb5_free_unparsed_name(context, name);
+    return row;
+}
+
+static json_t *
+facts_keytab(krb5_context context, const char *file)
+{
+    json_t *entries = json_array(), *error = json_null();
+    krb5_keytab keytab = NULL;
+    krb5_keytab_entry entry;
+    krb5_kt_cursor cursor;
+    krb5_error_code code = krb5_kt_resolve(context, file, &keytab);
+
+    if (code == 0)
+        code = krb5_kt_start_seq_get(context, keytab, &cursor);
+    if (code == 0) {
+        while (json_array_size(entries) < MAX_KEYTAB_ENTRIES &&
+               (code = krb5_kt_next_entry(context, keytab, &entry, &cursor)) == 0) {
+            json_array_append_new(entries, keytab_entry(context, &entry));
+            krb5_free_keytab_entry_contents(context, &entry);
+        }
+        krb5_kt_end_seq_get(context, keytab, &cursor);
+    }
+    if (code != 0 && code != KRB5_KT_END) {
+        const char *text = krb5_get_error_message(context, code);
+
+        error = json_string(text);
+        krb5_free_error_message(context, text);
+    }
+    if (keytab != NULL)
+        krb5_kt_close(context, keytab);
+    return json_pack("{s:s, s:o, s:o}", "file", file, "error", error, "entries", entries);
+}
+
+static json_t *
+facts_acl(const char *file)
+{
+    json_t *entries = NULL, *why = json_null();
+    bool exists = false;
+    struct error err;
+
+    error_clear(&err);
+    if (!kpropd_acl_read(file, &exists, &entries, &err)) {
+        why = json_string(err.text);
+        entries = json_array();
+    }
+    return json_pack("{s:s, s:b, s:o, s:o}", "file", file, "exists", exists, "error", why,
+                     "entries", entries);
+}
+
+/* Without systemd the processes are still seen. */
+static json_t *
+facts_service(struct systemd *sd, enum service service, int port)
+{
+    struct service_state state;
+    struct error err;
+    json_t *object;
+
+    error_clear(&err);
+    if (!services_see(sd, service, port, &state, &err) &&
+        !services_see(NULL, service, port, &state, &err))
+        return json_null();
+    object = services_json(&state);
+    if (service == SERVICE_KPROPD && object != NULL) {
+        bool dropin, running;
+
+        kpropd_loader_state(&state, &dropin, &running);
+        json_object_set_new(object, "dropin", json_boolean(dropin));
+        json_object_set_new(object, "loader", json_boolean(running));
+    }
+    return object;
+}
+
+static json_t *
+facts_stash(const char *file)
+{
+    bool exists = file != NULL && access(file, F_OK) == 0;
+
+    /* Whether it opens the database is told by the verb digest, and by the last outcome. */
+    return json_pack("{s:o, s:b, s:n, s:n}", "file", text_or_null(file), "exists", exists, "opens",
+                     "error");
+}
+
+/* The file system that holds PATH: bytes free for us, and in all. */
+static json_t *
+space_of(const char *path)
+{
+    char folder[PATH_MAX];
+    struct statvfs st;
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+
+    if (slash == NULL || slash - path >= (long)sizeof(folder))
+        return json_null();
+    snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (statvfs(folder, &st) != 0)
+        return json_pack("{s:s, s:n, s:n}", "path", folder, "free", "size");
+    return json_pack("{s:s, s:I, s:I}", "path", folder, "free",
+                     (json_int_t)st.f_bavail * (json_int_t)st.f_frsize, "size",
+                     (json_int_t)st.f_blocks * (json_int_t)st.f_frsize);
+}
+
+static json_t *
+facts_load(void)
+{
+    double since;
+    pid_t pid;
+
+    if (!kpropd_load_running(&pid, &since))
+        return json_pack("{s:b, s:n, s:n}", "running", false, "since", "pid");
+    return json_pack("{s:b, s:f, s:i}", "running", true, "since", since, "pid", (int)pid);
+}
+
+static json_t *
+facts_services(void)
+{
+    int port = kpropd_port();
+
+    return json_pack("{s:s, s:o}", "name", "krb5_prop", "port",
+                     port == 0 ? json_null() : json_integer(port));
+}
+
+static double
+seconds_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static json_t *
+collect(const struct verb_call *call, krb5_context context, const struct realm *realm,
+        struct systemd *sd)
+{
+    json_t *facts = json_object();
+
+    (void)call;
+    json_object_set_new(facts, "agent", json_pack("{s:s}", "version", KPC_VERSION));
+    json_object_set_new(facts, "host", facts_host(context));
+    json_object_set_new(facts, "realm", facts_realm(realm));
+    json_object_set_new(facts, "krb5", facts_krb5());
+    json_object_set_new(facts, "services", facts_services());
+    json_object_set_new(facts, "keytab", facts_keytab(context, realm->keytab));
+    json_object_set_new(facts, "acl", facts_acl(realm->kpropd_acl));
+    json_object_set_new(facts, "kadmind", facts_service(sd, SERVICE_KADMIND, 0));
+    json_object_set_new(facts, "kpropd", facts_service(sd, SERVICE_KPROPD, kpropd_port()));
+    json_object_set_new(facts, "kdc", facts_service(sd, SERVICE_KDC, realm->kdc_port));
+    json_object_set_new(facts, "stash", facts_stash(realm->stash));
+    json_object_set_new(facts, "space",
+                        json_pack("{s:o, s:o}", "database", space_of(realm->database), "spool",
+                                  space_of(realm->spool)));
+    json_object_set_new(facts, "load", facts_load());
+    /* Last, so that it is the nearest to the moment of the answer: clocks are compared by it. */
+    json_object_set_new(facts, "time", json_real(seconds_now()));
+    return facts;
+}
+
+bool
+facts_verb(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    krb5_context context = NULL;
+    struct systemd *sd = NULL;
+    struct realm *realm = NULL;
+    struct error ignored;
+    bool ok = false;
+
+    if (!realm_load(call->argc > 0 ? call->argv[0] : NULL, &realm, err))
+        return false;
+    if (krb5_init_context(&context) != 0) {
+        error_set(err, ERROR_INTERNAL, "cannot read the Kerberos configuration");
+        goto cleanup;
+    }
+    if (!systemd_open(&sd, &ignored))
+        sd = NULL;
+    *reply = collect(call, context, realm, sd);
+    ok = true;
+
+cleanup:
+    systemd_close(sd);
+    krb5_free_context(context);
+    realm_free(realm);
+    return ok;
+}

@@ -1,0 +1,403 @@
+/* kpropd - see kpropd.h. */
+#include "agent/kpropd.h"
+
+#include "agent/dropins.h"
+#include "agent/kpropd_acl.h"
+#include "agent/processes.h"
+#include "agent/systemd.h"
+#include "common/files.h"
+#include "common/realm.h"
+
+#include <errno.h>
+#include <krb5.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    JOB_TIMEOUT = 60,    /* seconds for a job of systemd's */
+    LISTEN_TIMEOUT = 15, /* seconds from a start until the socket must be seen */
+    LOAD_WAIT = 240,     /* seconds to wait for a running load before a restart */
+    LOGS_DEFAULT = 20,
+    LOGS_MAX = 500,
+    MAX_UNIT_FILE = 256 * 1024,
+};
+
+int
+kpropd_port(void)
+{
+    struct servent *service = getservbyname("krb5_prop", "tcp");
+
+    return service == NULL ? 0 : ntohs((uint16_t)service->s_port);
+}
+
+void
+kpropd_loader_state(const struct service_state *state, bool *dropin, bool *running)
+{
+    char path[PATH_MAX], value[PATH_MAX];
+    struct error ignored;
+
+    *dropin = state->unit != NULL &&
+              dropins_path(state->unit, DROPIN_LOADER, path, sizeof(path), &ignored) &&
+              access(path, F_OK) == 0;
+    *running = state->pid != 0 && processes_option(state->pid, "-p", value, sizeof(value)) &&
+               strcmp(value, KPC_LOADER) == 0;
+}
+
+bool
+kpropd_load_running(pid_t *pid, double *since)
+{
+    char path[64];
+    struct stat st;
+
+    *pid = 0;
+    *since = 0;
+    if (processes_find("kpropctl-loader", pid, 1) == 0 && processes_find("kdb5_util", pid, 1) == 0)
+        return false;
+    snprintf(path, sizeof(path), "/proc/%d", (int)*pid);
+    if (stat(path, &st) == 0)
+        *since = (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec / 1e9;
+    return true;
+}
+
+/* PRINCIPAL as libkrb5 prints it after parsing, with a realm, in NAME; no blanks in it. */
+static bool
+parse_principal(const char *principal, char *name, size_t size, struct error *err)
+{
+    krb5_context context = NULL;
+    krb5_principal parsed = NULL;
+    char *text = NULL;
+    bool ok = false;
+
+    if (krb5_init_context(&context) != 0)
+        return error_memory(err);
+    if (strpbrk(principal, " \t\r\n#") != NULL || strchr(principal, '@') == NULL ||
+        krb5_parse_name(context, principal, &parsed) != 0 ||
+        krb5_unparse_name(context, parsed, &text) != 0 || strpbrk(text, " \t\r\n") != NULL) {
+        error_set(err, ERROR_USAGE, "cannot take '%s' for a principal", principal);
+        error_hint(err, "Write it as host/kdc1.example.org@EXAMPLE.ORG");
+    } else {
+        ok = snprintf(name, size, "%s", text) < (int)size ||
+             error_set(err, ERROR_USAGE, "cannot take a principal of that length");
+    }
+    krb5_free_unparsed_name(context, text);
+    krb5_free_principal(context, parsed);
+    krb5_free_context(context);
+    return ok;
+}
+
+bool
+kpropd_verb_acl_add(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct realm *realm = NULL;
+    char principal[1024];
+    bool changed, ok;
+
+    ok = parse_principal(call->argv[1], principal, sizeof(principal), err) &&
+         realm_load(call->argv[0], &realm, err) &&
+         kpropd_acl_add(realm->kpropd_acl, principal, &changed, err);
+    if (ok)
+        *reply = json_pack("{s:b, s:s, s:s}", "changed", changed, "file", realm->kpropd_acl,
+                           "principal", principal);
+    realm_free(realm);
+    return ok;
+}
+
+/* See kpropd; an error if this host has no unit for it. */
+static bool
+see_kpropd(struct systemd *sd, struct service_state *state, struct error *err)
+{
+    if (!services_see(sd, SERVICE_KPROPD, kpropd_port(), state, err))
+        return false;
+    if (state->unit != NULL)
+        return true;
+    error_set(err, ERROR_FAILED,
+              "cannot find kpropd's unit: neither krb5-kpropd.service nor "
+              "kprop.service is there");
+    return error_hint(err, "Install the package krb5-kpropd (Debian) or krb5-server (RHEL)");
+}
+
+/* Apply what unit file or drop-in PATH says of ExecStart. */
+static bool
+read_exec_start(const char *path, char **command, struct error *err)
+{
+    struct buffer text;
+    bool ok;
+
+    buffer_init(&text, MAX_UNIT_FILE);
+    ok = file_read(path, &text, err) && dropins_exec_start(buffer_string(&text), command, err);
+    buffer_free(&text);
+    return ok;
+}
+
+/* The unit's ExecStart as it would be without our drop-in, freed by the caller. */
+static bool
+own_command(struct systemd *sd, const struct service_state *state, char **command,
+            struct error *err)
+{
+    char ours[PATH_MAX], **paths = NULL;
+    bool ok;
+
+    *command = NULL;
+    ok = dropins_path(state->unit, DROPIN_LOADER, ours, sizeof(ours), err) &&
+         systemd_drop_ins(sd, state->unit, &paths, err) &&
+         read_exec_start(state->state.fragment, command, err);
+    for (char **p = paths; ok && p != NULL && *p != NULL; p++) {
+        if (strcmp(*p, ours) != 0)
+            ok = read_exec_start(*p, command, err);
+    }
+    systemd_free_list(paths);
+    if (ok && *command == NULL)
+        ok = error_set(err, ERROR_REFUSED, "cannot add the loader: %s has no ExecStart",
+                       state->unit);
+    if (!ok) {
+        free(*command);
+        *command = NULL;
+    }
+    return ok;
+}
+
+static bool
+write_loader_dropin(struct systemd *sd, const struct verb_call *call,
+                    const struct service_state *state, bool *changed, struct error *err)
+{
+    struct buffer text;
+    char *command;
+    bool ok;
+
+    *changed = false;
+    if (!own_command(sd, state, &command, err))
+        return false;
+    buffer_init(&text, 64 * 1024);
+    ok = dropins_loader_text(command, KPC_LOADER, call->settings->state, &text, err) &&
+         dropins_write(state->unit, DROPIN_LOADER, buffer_string(&text), changed, err);
+    /* Also when the file was there already: a former run may have ended before the reload. */
+    ok = ok && systemd_reload(sd, err);
+    buffer_free(&text);
+    free(command);
+    return ok;
+}
+
+/* A restart would kill a load in its last lines, which may cost the live database. */
+static bool
+wait_for_load(struct error *err)
+{
+    static const struct timespec nap = { 0, 250 * 1000 * 1000 };
+    double since;
+    pid_t pid;
+
+    for (int i = 0; kpropd_load_running(&pid, &since); i++) {
+        if (i >= LOAD_WAIT * 4) {
+            error_set(err, ERROR_UNREACHABLE,
+                      "cannot restart kpropd: a load (pid %d) has not ended after %d s", (int)pid,
+                      LOAD_WAIT);
+            return error_hint(err, "Try again when it has ended");
+        }
+        if (i % 8 == 0)
+            verbs_progress("waiting for the load of pid %d to end", (int)pid);
+        nanosleep(&nap, NULL);
+    }
+    return true;
+}
+
+bool
+kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct service_state state;
+    struct systemd *sd = NULL;
+    bool changed = false, dropin, running, restart = false, ok = false;
+
+    if (access(KPC_LOADER, X_OK) != 0)
+        return error_errno(err, ERROR_FAILED, errno, "cannot use the loader %s", KPC_LOADER);
+    if (!systemd_open(&sd, err) || !see_kpropd(sd, &state, err) ||
+        !write_loader_dropin(sd, call, &state, &changed, err))
+        goto cleanup;
+    kpropd_loader_state(&state, &dropin, &running);
+    restart = state.state.pid != 0 && !running;
+    if (restart &&
+        (!wait_for_load(err) || !systemd_run(sd, state.unit, SYSTEMD_RESTART, JOB_TIMEOUT, err)))
+        goto cleanup;
+    *reply = json_pack("{s:b, s:s, s:b, s:b, s:s}", "changed", changed || restart, "unit",
+                       state.unit, "dropin", true, "restarted", restart, "loader", KPC_LOADER);
+    ok = true;
+
+cleanup:
+    systemd_close(sd);
+    return ok;
+}
+
+/* What the unit said since its start goes into REPLY, its last line into the hint. */
+static void
+explain_failed_start(const char *unit, int seconds, json_t **reply, struct error *err)
+{
+    struct error ignored;
+    json_t *lines, *text = NULL;
+
+    if (!systemd_journal(unit, LOGS_DEFAULT, seconds, &lines, &ignored))
+        return;
+    for (size_t i = 0; i < json_array_size(lines); i++) {
+        json_t *line = json_object_get(json_array_get(lines, i), "text");
+
+        if (strstr(json_string_value(line), "systemd") == NULL)
+            text = line;
+    }
+    if (text != NULL)
+        error_hint(err, "Its log says: %s", json_string_value(text));
+    *reply = json_pack("{s:s, s:o}", "unit", unit, "log", lines);
+}
+
+/* Wait until SERVICE is seen listening on PORT, or has ended, or it takes too long. */
+static bool
+wait_for_listening(struct systemd *sd, enum service service, int port, struct service_state *state,
+                   struct error *err)
+{
+    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
+
+    for (int i = 0; i < LISTEN_TIMEOUT * 20; i++) {
+        if (!services_see(sd, service, port, state, err))
+            return false;
+        if (state->listening && !state->by_hand)
+            return true;
+        if (strcmp(state->state.active, "failed") == 0 ||
+            strcmp(state->state.active, "inactive") == 0)
+            return error_set(err, ERROR_FAILED, "cannot start %s: it ended at once (%s is %s)",
+                             services_name(service), state->unit, state->state.active);
+        if (i % 40 == 39)
+            verbs_progress("waiting for %s to listen on port %d", services_name(service), port);
+        nanosleep(&nap, NULL);
+    }
+    return error_set(err, ERROR_FAILED, "cannot see %s listening on port %d after %d s",
+                     services_name(service), port, LISTEN_TIMEOUT);
+}
+
+/* Start and enable SERVICE unless it is so already; REPLY tells what is true then. */
+static bool
+bring_up(struct systemd *sd, enum service service, int port, struct service_state *state,
+         json_t **reply, struct error *err)
+{
+    bool start = state->state.pid == 0 || !state->listening, enable = !services_enabled(state);
+    time_t began = time(NULL);
+
+    if (state->by_hand) {
+        error_set(err, ERROR_REFUSED, "cannot start %s: pid %d runs already, and not as %s",
+                  services_name(service), (int)state->pid, state->unit);
+        return error_hint(err, "End that process (%s), then try again", state->command);
+    }
+    if (start &&
+        (!systemd_run(sd, state->unit, state->state.pid == 0 ? SYSTEMD_START : SYSTEMD_RESTART,
+                      JOB_TIMEOUT, err) ||
+         !wait_for_listening(sd, service, port, state, err))) {
+        explain_failed_start(state->unit, (int)(time(NULL) - began) + 1, reply, err);
+        return false;
+    }
+    if (enable && !systemd_enable(sd, state->unit, err))
+        return false;
+    *reply = json_pack("{s:b, s:b, s:b, s:s, s:i, s:b, s:i}", "changed", start || enable, "started",
+                       start, "enabled", enable, "unit", state->unit, "pid", (int)state->pid,
+                       "listening", state->listening, "port", port);
+    return true;
+}
+
+/* On Debian the start of kpropd's unit stops kadmind: never on a host that is a primary. */
+static bool
+refuse_on_primary(struct systemd *sd, struct error *err)
+{
+    struct service_state kadmind;
+
+    if (!services_see(sd, SERVICE_KADMIND, 0, &kadmind, err))
+        return false;
+    if (kadmind.pid == 0 && !services_enabled(&kadmind))
+        return true;
+    error_set(err, ERROR_REFUSED,
+              "cannot start kpropd: kadmind %s on this host, so it may be a "
+              "primary, and kpropd's start would stop it",
+              kadmind.pid != 0 ? "runs" : "is enabled");
+    return error_hint(err, "If this host is to be a replica: systemctl disable --now %s",
+                      kadmind.unit != NULL ? kadmind.unit : "kadmind");
+}
+
+bool
+kpropd_verb_start(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct service_state state;
+    struct systemd *sd = NULL;
+    int port = kpropd_port();
+    bool ok;
+
+    (void)call;
+    if (port == 0) {
+        error_set(err, ERROR_FAILED, "cannot start kpropd: no krb5_prop/tcp in the services file");
+        return error_hint(err, "Add the line 'krb5_prop 754/tcp' to /etc/services");
+    }
+    ok = systemd_open(&sd, err) && refuse_on_primary(sd, err) && see_kpropd(sd, &state, err) &&
+         bring_up(sd, SERVICE_KPROPD, port, &state, reply, err);
+    systemd_close(sd);
+    return ok;
+}
+
+bool
+kpropd_verb_start_kdc(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct service_state state;
+    struct systemd *sd = NULL;
+    struct realm *realm = NULL;
+    bool ok;
+
+    ok = realm_load(call->argv[0], &realm, err) && systemd_open(&sd, err) &&
+         services_see(sd, SERVICE_KDC, realm->kdc_port, &state, err);
+    if (ok && state.unit == NULL) {
+        ok = error_set(err, ERROR_FAILED,
+                       "cannot find krb5kdc's unit: neither krb5-kdc.service "
+                       "nor krb5kdc.service is there");
+        error_hint(err, "Install the package krb5-kdc (Debian) or krb5-server (RHEL)");
+    }
+    ok = ok && bring_up(sd, SERVICE_KDC, realm->kdc_port, &state, reply, err);
+    systemd_close(sd);
+    realm_free(realm);
+    return ok;
+}
+
+/* The journal of SERVICE, or null where it has no unit. */
+static bool
+add_log(struct systemd *sd, enum service service, int count, json_t *reply, struct error *err)
+{
+    struct service_state state;
+    json_t *lines = NULL;
+
+    if (!services_see(sd, service, 0, &state, err) ||
+        (state.unit != NULL && !systemd_journal(state.unit, count, 0, &lines, err)))
+        return false;
+    json_object_set_new(reply, services_name(service), lines == NULL ? json_null() : lines);
+    return true;
+}
+
+bool
+kpropd_verb_logs(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct systemd *sd = NULL;
+    int count = LOGS_DEFAULT;
+    json_t *lines;
+    bool ok;
+
+    if (call->argc > 0) {
+        char *end;
+        long value = strtol(call->argv[0], &end, 10);
+
+        if (*end != '\0' || value < 1 || value > LOGS_MAX)
+            return error_set(err, ERROR_USAGE, "cannot show '%s' lines: must be 1 to %d",
+                             call->argv[0], LOGS_MAX);
+        count = (int)value;
+    }
+    *reply = json_object();
+    ok = systemd_open(&sd, err) && add_log(sd, SERVICE_KPROPD, count, *reply, err) &&
+         add_log(sd, SERVICE_KDC, count, *reply, err) &&
+         systemd_journal("kpropctl-agent.service", count, 0, &lines, err) &&
+         json_object_set_new(*reply, "agent", lines) == 0;
+    systemd_close(sd);
+    return ok;
+}

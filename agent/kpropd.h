@@ -1,0 +1,30 @@
+/*
+ * kpropd - what the agent does to the services of a replica: the verbs acl-add, use-loader,
+ * start-kpropd, start-kdc and logs.
+ */
+#ifndef KPC_AGENT_KPROPD_H
+#define KPC_AGENT_KPROPD_H
+
+#include "agent/services.h"
+#include "agent/verbs.h"
+
+/* The port on which kpropd listens: krb5_prop/tcp of the services file, 0 if it has none. */
+int kpropd_port(void);
+
+/*
+ * Whether kpropd uses our loader: *DROPIN if the unit's drop-in is written, *RUNNING if the process
+ * of STATE was started with it.
+ */
+void kpropd_loader_state(const struct service_state *state, bool *dropin, bool *running);
+
+/* A load is going on: kdb5_util or our loader runs. *PID is its process, *SINCE its start (seconds
+ * since the epoch). */
+bool kpropd_load_running(pid_t *pid, double *since);
+
+verb_function kpropd_verb_acl_add;    /* REALM PRINCIPAL: {"changed", "file", "principal"} */
+verb_function kpropd_verb_use_loader; /* REALM: {"changed", "unit", "dropin", "restarted"} */
+verb_function kpropd_verb_start;      /* REALM: {"changed", "unit", "pid", "listening", "port"} */
+verb_function kpropd_verb_start_kdc;  /* REALM: the same of krb5kdc */
+verb_function kpropd_verb_logs; /* [LINES]: {"kpropd": [{"time", "text"}…], "kdc", "agent"} */
+
+#endif

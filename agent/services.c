@@ -1,0 +1,109 @@
+/* services - see services.h. */
+#include "agent/services.h"
+
+#include "agent/processes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct row {
+    const char *name;
+    const char *units[3];    /* Debian's, RHEL's, NULL */
+    const char *programs[3]; /* names of its process */
+    bool udp;                /* a UDP socket counts as listening */
+};
+
+static const struct row rows[] = {
+    [SERVICE_KPROPD] = { "kpropd",
+                         { "krb5-kpropd.service", "kprop.service", NULL },
+                         { "kpropd", "_kpropd", NULL },
+                         false },
+    [SERVICE_KDC] = { "krb5kdc",
+                      { "krb5-kdc.service", "krb5kdc.service", NULL },
+                      { "krb5kdc", NULL },
+                      true },
+    [SERVICE_KADMIND] = { "kadmind",
+                          { "krb5-admin-server.service", "kadmin.service", NULL },
+                          { "kadmind", "_kadmind", NULL },
+                          false },
+};
+
+const char *
+services_name(enum service service)
+{
+    return rows[service].name;
+}
+
+static bool
+see_unit(struct systemd *sd, const struct row *row, struct service_state *s, struct error *err)
+{
+    for (const char *const *unit = row->units; *unit != NULL; unit++) {
+        if (!systemd_state(sd, *unit, &s->state, err))
+            return false;
+        if (s->state.exists) {
+            s->unit = *unit;
+            return true;
+        }
+    }
+    return true;
+}
+
+/* Of the processes called as the service is, the unit's, else one that listens, else any. */
+static void
+see_processes(const struct row *row, int port, struct service_state *s)
+{
+    pid_t pids[64];
+
+    if (s->state.pid != 0) {
+        s->pid = s->state.pid;
+        s->listening = port != 0 && processes_listens(s->pid, port, row->udp);
+    }
+    for (const char *const *name = row->programs; *name != NULL && !s->listening; name++) {
+        size_t count = processes_find(*name, pids, sizeof(pids) / sizeof(pids[0]));
+
+        for (size_t i = 0; i < count && !s->listening; i++) {
+            bool listens = port != 0 && processes_listens(pids[i], port, row->udp);
+
+            if (listens || s->pid == 0)
+                s->pid = pids[i];
+            s->listening = listens;
+        }
+    }
+    s->by_hand = s->pid != 0 && s->state.pid == 0;
+    if (s->pid != 0)
+        processes_command(s->pid, s->command, sizeof(s->command));
+}
+
+bool
+services_see(struct systemd *sd, enum service service, int port, struct service_state *s,
+             struct error *err)
+{
+    memset(s, 0, sizeof(*s));
+    if (sd != NULL && !see_unit(sd, &rows[service], s, err))
+        return false;
+    see_processes(&rows[service], port, s);
+    return true;
+}
+
+static json_t *
+text_or_null(const char *text)
+{
+    return text == NULL || text[0] == '\0' ? json_null() : json_string(text);
+}
+
+json_t *
+services_json(const struct service_state *s)
+{
+    return json_pack("{s:o, s:o, s:b, s:o, s:o, s:b, s:o}", "unit", text_or_null(s->unit), "active",
+                     text_or_null(s->state.active), "enabled", services_enabled(s), "boot",
+                     text_or_null(s->state.enabled), "pid",
+                     s->pid == 0 ? json_null() : json_integer(s->pid), "listening", s->listening,
+                     "command", text_or_null(s->command));
+}
+
+bool
+services_enabled(const struct service_state *s)
+{
+    return strcmp(s->state.enabled, "enabled") == 0 ||
+           strcmp(s->state.enabled, "enabled-runtime") == 0;
+}

@@ -1,0 +1,42 @@
+/*
+ * services - kpropd, krb5kdc and kadmind on this host: which unit, which process, what it listens
+ * on.
+ */
+#ifndef KPC_AGENT_SERVICES_H
+#define KPC_AGENT_SERVICES_H
+
+#include "agent/systemd.h"
+#include "common/errors.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum service { SERVICE_KPROPD, SERVICE_KDC, SERVICE_KADMIND };
+
+struct service_state {
+    const char *unit;        /* the unit's name, as this host calls it; NULL if it has none */
+    struct unit_state state; /* what systemd says of it */
+    pid_t pid;               /* its process: of the unit, else one started by hand; 0: none */
+    bool by_hand;            /* the process is not the unit's */
+    bool listening;          /* the process holds a socket that listens on the port asked about */
+    char command[1024];      /* the process's command line */
+};
+
+/*
+ * See SERVICE with its PORT (0: none asked about). SD may be NULL where systemd is out of reach:
+ * then processes alone are seen.
+ */
+bool services_see(struct systemd *sd, enum service service, int port, struct service_state *s,
+                  struct error *err);
+
+/* "kpropd", "krb5kdc", "kadmind". */
+const char *services_name(enum service service);
+
+/* {"unit", "active", "enabled", "pid", "listening", "command"}; a new object. */
+json_t *services_json(const struct service_state *s);
+
+/* True if it is enabled to start at boot. */
+bool services_enabled(const struct service_state *s);
+
+#endif
