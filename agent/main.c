@@ -1,23 +1,32 @@
 /* main - the agent's start: options, then one verb at the console, or the daemon. */
+#include "agent/server.h"
 #include "agent/settings.h"
 #include "agent/verbs.h"
 #include "common/log.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+struct options {
+    const char *config; /* -c */
+    bool foreground;    /* -f */
+    bool check;         /* -t */
+    int first;          /* index of the verb in argv */
+};
+
 static void
 usage(FILE *out)
 {
-    fputs("Usage: kpropctl-agent [-c FILE] VERB [ARGUMENT...]   (one-shot, as root)\n"
-          "       kpropctl-agent [-c FILE] [-f]                 (the daemon)\n"
+    fputs("Usage: kpropctl-agent [-c FILE] VERB [ARGUMENT...]  run one verb, as root\n"
+          "       kpropctl-agent [-c FILE] [-f]                be the daemon\n"
           "       kpropctl-agent [-c FILE] -t | -h | -V\n"
           "\n"
           "  -c FILE  read this configuration instead of " KPC_SYSCONFDIR "/agent.conf\n"
-          "  -f       stay in the foreground, log to standard error\n"
+          "  -f       stay in the foreground\n"
           "  -t       check the configuration and end\n"
           "  -h       this text\n"
           "  -V       the version\n"
@@ -28,38 +37,145 @@ usage(FILE *out)
 }
 
 static int
-one_shot(const struct settings *settings, int argc, char **argv)
+fail(const struct error *err)
+{
+    fprintf(stderr, "kpropctl-agent: %s\n", err->text);
+    if (err->hint[0] != '\0')
+        fprintf(stderr, "%s\n", err->hint);
+    return err->code;
+}
+
+/* Returns -1 to go on, else the exit status. */
+static int
+parse_options(int argc, char **argv, struct options *options)
+{
+    int option;
+
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+        usage(stdout);
+        return 0;
+    }
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+        puts("kpropctl-agent " KPC_VERSION);
+        return 0;
+    }
+    while ((option = getopt(argc, argv, "+c:fthV")) != -1) {
+        switch (option) {
+        case 'c':
+            options->config = optarg;
+            break;
+        case 'f':
+            options->foreground = true;
+            break;
+        case 't':
+            options->check = true;
+            break;
+        case 'h':
+            usage(stdout);
+            return 0;
+        case 'V':
+            puts("kpropctl-agent " KPC_VERSION);
+            return 0;
+        default:
+            fputs("Try 'kpropctl-agent -h'\n", stderr);
+            return ERROR_USAGE;
+        }
+    }
+    options->first = optind;
+    return -1;
+}
+
+static int
+unknown_verb(const char *name)
+{
+    fprintf(stderr, "kpropctl-agent: unknown verb '%s'\nTry 'kpropctl-agent -h'\n", name);
+    return ERROR_USAGE;
+}
+
+/* A person at the console, who is root. */
+static int
+run_at_console(const struct settings *settings, int argc, char **argv)
 {
     const struct verb *verb = verbs_find(argv[0]);
     struct verb_call call = { settings, NULL, (size_t)argc - 1,
                               (const char *const *)(uintptr_t)(argv + 1) };
 
-    if (verb == NULL) {
-        fprintf(stderr, "kpropctl-agent: unknown verb '%s'\n", argv[0]);
-        return ERROR_USAGE;
+    if (verb == NULL)
+        return unknown_verb(argv[0]);
+    if (verb->kind == VERB_CHANGING && geteuid() != 0) {
+        fprintf(stderr, "kpropctl-agent: cannot run %s: only root may\n", verb->name);
+        return ERROR_REFUSED;
     }
     return verbs_run(verb, &call, stdout, stderr);
+}
+
+/* Behind an existing remctld: whatever it was asked for is in ARGV, and not to be trusted. */
+static int
+run_for_remctld(const char *peer, int argc, char **argv)
+{
+    struct settings settings;
+    struct error err;
+    int status;
+
+    if (argc < 2)
+        return unknown_verb("");
+    error_clear(&err);
+    if (!settings_read(&settings, NULL, &err))
+        return fail(&err);
+    status = verbs_serve(&settings, peer, (size_t)argc - 1,
+                         (const char *const *)(uintptr_t)(argv + 1), stdout, stderr);
+    settings_free(&settings);
+    if (status == VERBS_UNKNOWN)
+        return unknown_verb(argv[1]);
+    if (status != VERBS_DENIED)
+        return status;
+    fputs("kpropctl-agent: access denied\n", stderr);
+    return ERROR_REFUSED;
+}
+
+static int
+run_daemon(const struct options *options, struct settings *settings)
+{
+    struct error err;
+    bool to_terminal = options->foreground && getenv("JOURNAL_STREAM") == NULL;
+
+    error_clear(&err);
+    log_open("kpropctl-agent", to_terminal);
+    if (!options->foreground && daemon(0, 0) != 0) {
+        error_set(&err, ERROR_INTERNAL, "cannot become a daemon");
+        return fail(&err);
+    }
+    if (server_run(settings, options->config, &err))
+        return 0;
+    if (!to_terminal)
+        log_error("%s", err.text);
+    return fail(&err);
 }
 
 int
 main(int argc, char **argv)
 {
+    const char *peer = getenv("REMOTE_USER");
+    struct options options = { 0 };
     struct settings settings;
     struct error err;
     int status;
 
     error_clear(&err);
     log_open("kpropctl-agent", false);
-    if (!settings_read(&settings, NULL, &err)) {
-        fprintf(stderr, "kpropctl-agent: %s\n", err.text);
-        return err.code;
-    }
-    if (argc < 2) {
-        usage(stderr);
-        status = ERROR_USAGE;
-    } else {
-        status = one_shot(&settings, argc - 1, argv + 1);
-    }
+    if (peer != NULL)
+        return run_for_remctld(peer, argc, argv);
+    status = parse_options(argc, argv, &options);
+    if (status >= 0)
+        return status;
+    if (!settings_read(&settings, options.config, &err))
+        return fail(&err);
+    if (options.check)
+        puts("the configuration is good");
+    else if (options.first < argc)
+        status = run_at_console(&settings, argc - options.first, argv + options.first);
+    else
+        status = run_daemon(&options, &settings);
     settings_free(&settings);
-    return status;
+    return status < 0 ? 0 : status;
 }

@@ -1,8 +1,23 @@
 /* settings - see settings.h. */
 #include "agent/settings.h"
 
+#include "common/config.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+#define DEFAULT_FILE KPC_SYSCONFDIR "/agent.conf"
+
+static const struct config_key keys[] = {
+    { "port", CONFIG_INTEGER, offsetof(struct settings, port), 1, 65535 },
+    { "acl", CONFIG_PATH, offsetof(struct settings, acl), 0, 0 },
+    { "acl_read", CONFIG_PATH, offsetof(struct settings, acl_read), 0, 0 },
+    { "keytab", CONFIG_PATH, offsetof(struct settings, keytab), 0, 0 },
+    { "state", CONFIG_PATH, offsetof(struct settings, state), 0, 0 },
+    { "runtime", CONFIG_PATH, offsetof(struct settings, runtime), 0, 0 },
+    { "portreserve", CONFIG_PATH, offsetof(struct settings, portreserve), 0, 0 },
+    { NULL },
+};
 
 /* A copy of VALUE into *FIELD, unless that is set. */
 static bool
@@ -17,10 +32,10 @@ bool
 settings_read(struct settings *s, const char *file, struct error *err)
 {
     memset(s, 0, sizeof(*s));
-    (void)file;
-    if (s->port == 0)
-        s->port = 4373;
-    if (set_default(&s->state, "/var/lib/kpropctl-agent", err) &&
+    s->port = 4373;
+    if (config_load(file == NULL ? DEFAULT_FILE : file, file != NULL, "kpropctl-agent", keys, s,
+                    err) &&
+        set_default(&s->state, "/var/lib/kpropctl-agent", err) &&
         set_default(&s->runtime, "/run/kpropctl-agent", err) &&
         set_default(&s->portreserve, "/etc/portreserve", err))
         return true;
@@ -31,11 +46,6 @@ settings_read(struct settings *s, const char *file, struct error *err)
 void
 settings_free(struct settings *s)
 {
-    free(s->acl);
-    free(s->acl_read);
-    free(s->keytab);
-    free(s->state);
-    free(s->runtime);
-    free(s->portreserve);
+    config_free(keys, s);
     memset(s, 0, sizeof(*s));
 }

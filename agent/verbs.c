@@ -1,6 +1,7 @@
 /* verbs - see verbs.h. */
 #include "agent/verbs.h"
 
+#include "agent/acl.h"
 #include "agent/facts.h"
 #include "agent/kpropd.h"
 #include "common/files.h"
@@ -154,6 +155,22 @@ verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE
     print_reply(reply, out);
     json_decref(reply);
     return ok ? 0 : err.code;
+}
+
+int
+verbs_serve(const struct settings *settings, const char *peer, size_t argc, const char *const *argv,
+            FILE *out, FILE *errors)
+{
+    const struct verb *verb = argc > 0 ? verbs_find(argv[0]) : NULL;
+    struct verb_call call = { settings, peer, argc - 1, argv + 1 };
+
+    if (verb == NULL || verb->console_only)
+        return VERBS_UNKNOWN;
+    if (!acl_permits(settings, peer, verb->kind == VERB_CHANGING ? ACL_CHANGE : ACL_READ)) {
+        log_warning("%s denied to %s", verb->name, peer);
+        return VERBS_DENIED;
+    }
+    return verbs_run(verb, &call, out, errors);
 }
 
 void

@@ -63,6 +63,20 @@ const struct verb *verbs_find(const char *name);
 int verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE *errors);
 
 /*
+ * Exit statuses of verbs_serve that no verb has: the peer may not use that verb; there is none of
+ * that name for a remote peer.
+ */
+enum { VERBS_DENIED = 201, VERBS_UNKNOWN = 202 };
+
+/*
+ * The boundary between network and verbs: for PEER, not trusted, run the verb ARGV[0] (argc words,
+ * then NULL) if the access lists permit it. Prints as verbs_run does, nothing for VERBS_DENIED and
+ * VERBS_UNKNOWN.
+ */
+int verbs_serve(const struct settings *settings, const char *peer, size_t argc,
+                const char *const *argv, FILE *out, FILE *errors);
+
+/*
  * For a verb that takes long: tell the caller where it stands, as one line of JSON
  * ({"progress": text}) on standard error. Say something every few seconds.
  */
