@@ -15,7 +15,7 @@ log_open(const char *ident, bool to_stderr)
     openlog(ident, LOG_PID | (to_stderr ? LOG_PERROR : 0), LOG_DAEMON);
 }
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 log_line(int priority, const char *fmt, va_list ap)
 {
     char line[2048];

@@ -77,7 +77,7 @@ realm_run(const struct realm *realm, const char *const *argv)
 }
 
 /* One query to kadmin.local. */
-REALM_FN bool
+REALM_FN __attribute__((format(printf, 2, 3))) bool
 realm_admin(const struct realm *realm, const char *fmt, ...)
 {
     char query[512];
