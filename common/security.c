@@ -315,9 +315,13 @@ security_unwrap(struct security *sec, const void *token, size_t len, struct buff
     in.value = (void *)(uintptr_t)token;
     in.length = len;
     major = gss_unwrap(&sec->minor, sec->context, &in, &out, &encrypted, NULL);
-    /* Anything but COMPLETE: also the supplementary DUPLICATE, OLD, UNSEQ and GAP. */
-    if (major != GSS_S_COMPLETE)
+    if (GSS_ERROR(major))
         fail_gss(major, sec->minor, err, "cannot decrypt a message");
+    else if (major != GSS_S_COMPLETE)
+        error_set(err, ERROR_UNREACHABLE, "cannot accept a message: %s",
+                  (major & (GSS_S_DUPLICATE_TOKEN | GSS_S_OLD_TOKEN)) != 0
+                      ? "it came before"
+                      : "one before it is missing");
     else if (!encrypted)
         error_set(err, ERROR_UNREACHABLE, "cannot accept a message: it is not encrypted");
     else
