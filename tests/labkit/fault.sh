@@ -1,5 +1,5 @@
 # Things to break in a lab. Sourced by tests/lab. `reset` and `fault HOST clear` undo them.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash
 
 fault_usage()
 {

@@ -1,5 +1,5 @@
 # The files of a lab's host, where they differ from this machine's. Sourced by labkit/ground.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash
 
 # files_hide UPPER LOWER: before the overlay is mounted, hide what is this machine's own affair: its users' files,
 # its services, its keys. A character device 0/0 in the upper folder says 'not there' to overlayfs.

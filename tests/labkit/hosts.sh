@@ -1,5 +1,5 @@
 # The hosts of a lab, seen from this machine. Sourced by tests/lab.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash
 
 network=10.75.4
 

@@ -1,6 +1,6 @@
 # The keeper: pid 1 of a lab's pid namespace, owner of its mounts and of the network that joins its hosts.
 # Sourced by tests/lab, which sets $lab, $labs and $run.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash
 
 # keeper_pid: the keeper's pid as this machine sees it; fails if there is none.
 # The start time in the file keeps a recycled pid from being taken for the keeper.

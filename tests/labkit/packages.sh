@@ -1,11 +1,13 @@
 # What this machine needs beyond a bare Debian 12, and how it gets there. Sourced by tests/lab and tests/run.
 # Installing starts and enables nothing: the services of these packages run inside the lab's hosts only.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash
+
+as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
 packages_to_build="gcc clang cmake ninja-build pkg-config dpkg-dev clang-format libcmocka-dev
     libkrb5-dev libev-dev libmnl-dev libjansson-dev libsqlite3-dev libsystemd-dev libssl-dev"
 packages_to_test="python3 python3-pytest"
-packages_of_the_lab="systemd systemd-container systemd-sysv dbus iproute2 util-linux
+packages_of_the_lab="python3 systemd systemd-container systemd-sysv dbus iproute2 util-linux
     krb5-kdc krb5-admin-server krb5-kpropd krb5-user libkdb5-10 libev4 libmnl0 libjansson4 libsqlite3-0
     remctl-client python3-pyremctl faketime strace lsof net-tools procps psmisc netcat-openbsd"
 
@@ -28,27 +30,27 @@ units_enabled()
 # packages_install PACKAGE... : install those that are missing, without starting or enabling what they bring.
 packages_install()
 {
-    local missing policy=/usr/sbin/policy-rc.d before own_policy= status=0
+    local missing policy=/usr/sbin/policy-rc.d before own_policy='' status=0
     missing=$(packages_missing "$@")
     [ -n "$missing" ] || return 0
     echo "installing" $missing
     before=$(units_enabled)
     if [ ! -e "$policy" ]; then
         own_policy=yes
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
+        printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+        $as_root chmod 755 "$policy"
     fi
-    # shellcheck disable=SC2086
     apt_get install --yes --no-install-recommends $missing || {
         apt_get update && apt_get install --yes --no-install-recommends $missing
     } || status=1
-    [ -z "$own_policy" ] || rm -f "$policy"
-    comm -13 <(echo "$before") <(units_enabled) | xargs --no-run-if-empty systemctl disable --quiet 2>/dev/null
+    [ -z "$own_policy" ] || $as_root rm -f "$policy"
+    comm -13 <(echo "$before") <(units_enabled) |
+        xargs --no-run-if-empty $as_root systemctl disable --quiet 2>/dev/null
     return "$status"
 }
 
 apt_get()
 {
-    DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet -o DPkg::Lock::Timeout=300 \
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet -o DPkg::Lock::Timeout=300 \
         -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null
 }

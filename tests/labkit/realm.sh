@@ -1,11 +1,11 @@
 # The realm LAB.TEST: its database, stash and keytabs are made before the hosts are up. Sourced by labkit/ground.
 # Master password: 'master'. Users with a password, 'NAME-password': alice, bob, admin/admin.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash
 
 # realm_create FOLDER PRINCIPALS HOST…: the first host is the primary.
 realm_create()
 {
-    local folder=$1 principals=$2 host
+    local folder=$1 principals=$2 few=1000 host
     shift 2
     mkdir -p "$folder"
     realm_krb5_conf "$@" >"$folder/krb5.conf"
@@ -24,35 +24,25 @@ realm_create()
             echo "addprinc -randkey host/$host"
             echo "ktadd -q -k $folder/keytab.$host host/$host"
         done
-        for ((i = 1; i <= principals && i <= 1000; i++)); do
+        for ((i = 1; i <= principals && i <= few; i++)); do
             echo "addprinc -randkey -policy policy$((i % 5 + 1)) user$i"
         done
     } | kadmin.local >"$folder/log" 2>&1
-    [ "$principals" -le 1000 ] || realm_grow "$folder" "$principals"
+    [ "$principals" -le "$few" ] || realm_grow "$folder" "$((principals - few))"
     for host; do
         [ -s "$folder/keytab.$host" ] || { cat "$folder/log" >&2; return 1; }
     done
 }
 
-# realm_grow FOLDER PRINCIPALS: more users than is comfortable one by one. They are copies of user1, key and all.
+# realm_grow FOLDER COUNT: more users than is comfortable one by one, bulk0000000 and so on, all with the key of user1.
 realm_grow()
 {
-    local folder=$1 principals=$2
+    local folder=$1 count=$2
     kdb5_util dump "$folder/small"
-    awk -F '\t' -v OFS='\t' -v last="$principals" '
-        $1 == "princ" && $7 == "user1@LAB.TEST" { line = $0; split(line, user, "user1@LAB.TEST") }
-        $1 == "policy" && !grown {
-            grown = 1
-            for (i = 1001; i <= last; i++) {
-                name = "user" i "@LAB.TEST"
-                head = user[1]
-                sub(/^princ\t[0-9]+\t[0-9]+/, "princ\t38\t" length(name), head)
-                print head name user[2]
-            }
-        }
-        { print }' "$folder/small" >"$folder/large"
+    /usr/bin/python3 "$here/../lib/make_dump.py" "$folder/small" "$folder/large" \
+        --principals "$count" --like user1 --keys copy
     kdb5_util load "$folder/large"
-    rm "$folder/small" "$folder/large" "$folder"/*.dump_ok
+    rm "$folder"/{small,large}{,.dump_ok} 2>/dev/null || :
 }
 
 realm_krb5_conf()

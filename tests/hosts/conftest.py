@@ -1,0 +1,55 @@
+"""Fixtures of the tests on hosts: one lab for the session, reset before each test that wants hosts.
+
+LAB=name takes that name for the lab (and takes a lab of that name down first); KEEP=1 leaves it up
+at the end, to look at."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from lab import BUILD, Lab  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """Two hosts, kdc1 and kdc2. For tests that change nothing."""
+    one = Lab(os.environ.get("LAB") or f"test-{os.getpid()}")
+    try:
+        one.up()
+        one.used = False
+        yield one
+    finally:
+        if os.environ.get("KEEP"):
+            print(f"\nthe lab stays up: LAB={one.name} tests/lab status")
+        else:
+            one.down()
+
+
+@pytest.fixture
+def hosts(lab):
+    """The lab's hosts by short name, as they were after `lab up`: kpropd not set up on kdc2."""
+    if lab.used:
+        lab.reset()
+    lab.used = True
+    return lab.hosts
+
+
+@pytest.fixture
+def kdc1(hosts):
+    """The primary."""
+    return hosts["kdc1"]
+
+
+@pytest.fixture
+def kdc2(hosts):
+    """The replica, not set up."""
+    return hosts["kdc2"]
+
+
+@pytest.fixture
+def packages():
+    """Skips the test where our packages are not built."""
+    for name in ("kpropctl", "kpropctl-agent"):
+        if not list((BUILD / "packages").glob(f"{name}_*.deb")):
+            pytest.skip(f"the package {name} is not built")
