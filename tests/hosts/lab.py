@@ -26,16 +26,24 @@ class Lab:
         return subprocess.run([TESTS / "lab", *map(str, words)],
                               env={**os.environ, "LAB": self.name}, **options)
 
+    def must(self, *words):
+        """tests/lab WORDS…, which has to succeed: what it prints."""
+        done = self.call(*words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise Failed(f"tests/lab {shlex.join(map(str, words))}: exit {done.returncode}\n"
+                         f"{done.stdout}")
+        return done.stdout
+
     def up(self, replicas=1, principals=300, packages=BUILD / "packages"):
-        self.call("up", "--replicas", replicas, "--principals", principals, "--packages", packages,
-                  check=True)
+        print(self.must("up", "--replicas", replicas, "--principals", principals,
+                        "--packages", packages))
         self.hosts = {f"kdc{n}": Host(self, f"kdc{n}.lab.test") for n in range(1, replicas + 2)}
 
     def down(self):
-        self.call("down", check=True)
+        self.must("down")
 
     def reset(self):
-        self.call("reset", check=True)
+        self.must("reset")
 
 
 class Host:
@@ -143,11 +151,11 @@ class Host:
         return self.out("ss", "-Hltnp", f"sport = :{port}").splitlines()
 
     def reboot(self, hard=False):
-        self.lab.call("reboot", *(["--hard"] if hard else []), self.name, check=True)
+        self.lab.must("reboot", *(["--hard"] if hard else []), self.name)
 
     def fault(self, *words):
         """Break something: see `tests/lab fault HOST help`. A reset mends it."""
-        self.lab.call("fault", self.name, *words, check=True)
+        self.lab.must("fault", self.name, *words)
 
     # portreserve.
 

@@ -261,7 +261,9 @@ host_reset()
     ours=$(grep -E '^(krb5-|kpropctl)' "$run/units.$host")
     strangers=$(comm -13 "$run/units.$host" <(host_units "$host") | grep -v '^systemd-')
     [ -z "$ours$strangers" ] || host_exec "$host" systemctl stop $ours $strangers
+    # What is left of closed connections would keep portreserve from its port for a minute.
+    fault_net "$host" ss --kill --tcp --numeric state time-wait >/dev/null
     ground restore "$host" || return
     host_exec "$host" sh -c 'rm -rf /run/kpropctl* /run/portreserve*; systemctl daemon-reload
-        systemctl reset-failed; [ $# = 0 ] || systemctl start "$@"' sh $ours
+        systemctl reset-failed; [ $# = 0 ] || systemctl start "$@"' sh $ours || say "$host: not all of its services start"
 }
