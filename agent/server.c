@@ -43,8 +43,9 @@ struct server {
     ev_signal term, interrupt, hangup;
     ev_periodic never;
     gss_cred_id_t cred;
-    char *keytab; /* the path that cred was read from */
-    struct stat keytab_stat;
+    char *keytab;            /* the path that cred was read from */
+    struct stat keytab_stat; /* all 0 when it was missing */
+    bool keytab_tried;
     bool stopping;
 };
 
@@ -96,10 +97,7 @@ refresh_credentials(struct server *server)
     memset(&st, 0, sizeof(st));
     if (server->keytab != NULL && stat(server->keytab, &st) != 0)
         memset(&st, 0, sizeof(st));
-    if (server->cred != GSS_C_NO_CREDENTIAL && same_file(&st, &server->keytab_stat))
-        return;
-    if (server->cred == GSS_C_NO_CREDENTIAL && st.st_ino != 0 &&
-        same_file(&st, &server->keytab_stat))
+    if (server->keytab_tried && same_file(&st, &server->keytab_stat))
         return;
     for (struct session *s = server->sessions, *next; s != NULL; s = next) {
         next = *session_next(s);
@@ -108,6 +106,7 @@ refresh_credentials(struct server *server)
     }
     drop_credentials(server);
     server->keytab_stat = st;
+    server->keytab_tried = true;
     error_clear(&err);
     if (!channel_acquire_acceptor(server->settings->keytab, &server->cred, &err)) {
         server->cred = GSS_C_NO_CREDENTIAL;
@@ -410,7 +409,7 @@ on_hangup(struct ev_loop *loop, ev_signal *w, int events)
     settings_free(&old);
     free(server->keytab);
     server->keytab = keytab_path(server->settings);
-    memset(&server->keytab_stat, 0, sizeof(server->keytab_stat));
+    server->keytab_tried = false;
     refresh_credentials(server);
     log_notice("configuration read again");
 }
