@@ -34,6 +34,7 @@ struct outcome {
     unsigned char sha256[32];          /* of the dump */
     bool has_digest;
     bool has_sha256;
+    bool proved;    /* the staged database was walked and is that of the dump (not in the file) */
     double started; /* seconds since the epoch */
     double finished;
     double validate; /* seconds that each stage took */

@@ -131,6 +131,8 @@ read_params(const kadm5_config_params *params, const char *default_acl, struct r
     realm->stash = params->stash_file != NULL ? strdup(params->stash_file)
                                               : default_stash(default_acl, realm->name);
     realm->iprop = (params->mask & KADM5_CONFIG_IPROP_ENABLED) && params->iprop_enabled;
+    realm->iprop_log = copy_or_null(params->iprop_logfile);
+    realm->iprop_log_entries = params->iprop_ulogsize;
     realm->iprop_resync_timeout = params->iprop_resync_timeout;
     if (realm->iprop_resync_timeout <= 0)
         realm->iprop_resync_timeout = 300;
@@ -246,6 +248,7 @@ realm_free(struct realm *realm)
     free(realm->master_key);
     free(realm->kpropd_acl);
     free(realm->spool);
+    free(realm->iprop_log);
     free(realm->keytab);
     profile_free_list(realm->admin_server);
     free(realm);

@@ -23,7 +23,9 @@ struct realm {
     char **admin_server; /* every value of admin_server, ended by NULL */
     int kdc_port;        /* of kdc_listen or kdc_ports: 88 if it is among them, else the first */
     bool iprop;          /* iprop_enable */
-    int iprop_resync_timeout; /* seconds that kpropd waits for a load */
+    char *iprop_log;     /* iprop_logfile: the update log; NULL if not known */
+    unsigned int iprop_log_entries; /* iprop_ulogsize */
+    int iprop_resync_timeout;       /* seconds that kpropd waits for a load */
 };
 
 /* Read what is known of realm NAME (NULL: the default realm). Caller frees *OUT with realm_free. */

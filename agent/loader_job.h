@@ -1,0 +1,63 @@
+/*
+ * loader_job - one load, as loader*.c hand it around.
+ *
+ * A load has two processes. The worker walks through the stages; the supervisor waits for it, and
+ * if it dies (a signal, out of memory) finishes a promotion that was under way, tidies up, and
+ * writes the outcome. So only the death of both at once leaves anything for the next load.
+ */
+#ifndef KPC_AGENT_LOADER_JOB_H
+#define KPC_AGENT_LOADER_JOB_H
+
+#include "agent/announcement.h"
+#include "agent/loader.h"
+#include "common/database.h"
+#include "common/dump.h"
+
+#include <limits.h>
+#include <sys/types.h>
+
+enum { LOADER_LOCK_MS = 30 * 1000, LOADER_PROMOTE_MS = 60 * 1000 };
+
+struct loader_job {
+    const struct loader_request *request;
+    const struct backend *backend; /* NULL: unknown to us */
+    char folder[PATH_MAX];         /* DATABASE.kpropctl */
+    char staging_folder[PATH_MAX];
+    char staging[PATH_MAX]; /* the database in it */
+    char dump[PATH_MAX];    /* the dump, by a name that a new transfer cannot take away */
+    char last_good[PATH_MAX];
+    int lock;                /* of the file "loading" */
+    struct outcome *outcome; /* shared by both processes */
+    struct announcement announcement;
+    struct dump_info info;
+    pid_t supervisor;
+};
+
+/* Begin STAGE: tell the agent. */
+void loader_stage(struct loader_job *job, const char *stage);
+
+/* Add to the outcome's note. */
+void loader_note(struct loader_job *job, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Remove everything in the staging folder; returns how many files there were. */
+unsigned loader_clean(struct loader_job *job);
+
+/* The worker: every stage from the dump to the promoted database. */
+bool loader_work(struct loader_job *job, struct error *err);
+
+/* Is the dump the announced one, or, without an announcement, a whole one? (stage "validate") */
+bool loader_validate(struct loader_job *job, struct error *err);
+
+/* Run kdb5_util load into database PATH (stage "load"). */
+bool loader_load(struct loader_job *job, const char *path, struct error *err);
+
+/*
+ * The live update log of incremental propagation: begun anew (BEFORE the promotion, so that a crash
+ * leads to a full resync), then set to the place in the dump's header, if it has one.
+ */
+bool loader_ulog(struct loader_job *job, bool before, struct error *err);
+
+double loader_clock(void); /* seconds, monotonic */
+
+#endif

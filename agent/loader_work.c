@@ -1,0 +1,279 @@
+/*
+ * loader_work - the worker: from the dump to the promoted database, stage by stage.
+ *
+ * Nothing here touches the live database but the promotion: the rest happens in the staging folder,
+ * and a failure anywhere is the end.
+ */
+#include "agent/loader_job.h"
+
+#include "common/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { WALK_MS = 10 * 60 * 1000, SPACE_MARGIN = 4 << 20 };
+
+/* Take the dump by a name of our own: the next transfer may rename another over FILE. */
+static bool
+take_dump(struct loader_job *job, struct error *err)
+{
+    const char *file = job->request->file;
+    struct stat st;
+
+    if (stat(file, &st) != 0)
+        return error_errno(err, ERROR_FAILED, errno, "cannot read dump %s", file);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, ERROR_FAILED, "cannot read dump %s: not a regular file", file);
+    job->outcome->bytes = (uint64_t)st.st_size;
+    if (linkat(AT_FDCWD, file, AT_FDCWD, job->dump, AT_SYMLINK_FOLLOW) != 0)
+        snprintf(job->dump, sizeof(job->dump), "%s", file);
+    else if (chmod(job->dump, 0600) != 0)
+        return error_errno(err, ERROR_FAILED, errno, "cannot protect dump %s", file);
+    return true;
+}
+
+/* A database takes about 0.7 times its dump when it is new, and a snapshot of the live one is made
+ * meanwhile. */
+static bool
+check_space(struct loader_job *job, struct error *err)
+{
+    uint64_t need = job->outcome->bytes / 4 * 5 + SPACE_MARGIN, have;
+    struct statvfs st;
+
+    if (job->backend != NULL)
+        need += backend_size(job->backend, job->request->database);
+    if (statvfs(job->staging_folder, &st) != 0)
+        return error_errno(err, ERROR_FAILED, errno, "cannot tell the free space of %s",
+                           job->staging_folder);
+    have = (uint64_t)st.f_bavail * st.f_frsize;
+    if (have >= need)
+        return true;
+    error_set(err, ERROR_FAILED,
+              "cannot load: not enough space in %s: %llu MiB free, %llu MiB needed", job->folder,
+              (unsigned long long)(have >> 20), (unsigned long long)(need >> 20) + 1);
+    return error_hint(err, "Make room on that file system of the replica");
+}
+
+static void
+fill_database(const struct loader_job *job, const char *path, struct database *db)
+{
+    const struct realm *realm = job->request->realm;
+
+    *db = (struct database){ job->backend, realm->name, path, realm->stash, realm->master_key };
+}
+
+/*
+ * The replica's own failure counts stay: what the primary knows of them is older, and a locked-out
+ * user stays locked out. A live database that cannot be read has none to keep. *SPOILT: the staged
+ * database is to be loaded again.
+ */
+static bool
+carry_from(struct loader_job *job, const struct snapshot *snapshot, bool *spoilt, struct error *err)
+{
+    static const struct database_question counts = { 0 };
+    struct database_answer answer;
+    struct database from, to;
+
+    fill_database(job, snapshot_path(snapshot), &from);
+    fill_database(job, job->staging, &to);
+    if (!database_examine(&from, &counts, WALK_MS, &answer, err))
+        return false;
+    if (database_carry_lockout(&from, &to, WALK_MS, &job->outcome->carried, err))
+        return true;
+    *spoilt = true;
+    return false;
+}
+
+static bool
+carry_lockout(struct loader_job *job, struct error *err)
+{
+    struct snapshot *snapshot = NULL;
+    struct error why;
+    bool spoilt = false;
+
+    if (!backend_exists(job->backend, job->request->database))
+        return true;
+    error_clear(&why);
+    if (!snapshot_new(job->backend, job->request->database, job->folder, &snapshot, NULL, &why) ||
+        !carry_from(job, snapshot, &spoilt, &why))
+        loader_note(job, "the replica's lockout state was not kept: %s", why.text);
+    snapshot_free(snapshot);
+    if (!spoilt)
+        return true;
+    return backend_remove(job->backend, job->staging, err) && loader_load(job, job->staging, err);
+}
+
+/* Make the staged database durable, while it is being walked. */
+static pid_t
+start_sync(struct loader_job *job)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct error err;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(backend_sync(job->backend, job->staging, &err) ? 0 : 1);
+    }
+    return pid;
+}
+
+static bool
+finish_sync(struct loader_job *job, pid_t pid, struct error *err)
+{
+    int status = 1;
+
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    /* Once more, for the reason: errors of writing back are told to each descriptor once. */
+    if (pid <= 0 || status != 0)
+        return backend_sync(job->backend, job->staging, err) && pid <= 0
+                   ? true
+                   : error_set(err, ERROR_FAILED,
+                               "cannot write database %s to disk: disk full or failing",
+                               job->staging);
+    return true;
+}
+
+static bool
+judge_content(const struct loader_job *job, const struct database_answer *answer, struct error *err)
+{
+    const struct outcome *o = job->outcome;
+    const unsigned char *digest = o->announced ? job->announcement.digest : job->info.digest;
+    uint64_t principals = o->announced ? job->announcement.principals : job->info.principals;
+    uint64_t policies = o->announced ? job->announcement.policies : job->info.policies;
+
+    if (answer->principals != principals || answer->policies != policies)
+        error_set(err, ERROR_FAILED,
+                  "cannot promote the new database: it holds %llu principals and %llu policies, "
+                  "its dump %llu and %llu",
+                  (unsigned long long)answer->principals, (unsigned long long)answer->policies,
+                  (unsigned long long)principals, (unsigned long long)policies);
+    else if (memcmp(answer->digest, digest, DIGEST_SIZE) != 0)
+        error_set(err, ERROR_FAILED,
+                  "cannot promote the new database: its content is not that of its dump");
+    else
+        return true;
+    return error_hint(err, "kdb5_util load lost something without telling; see the replica's disk "
+                           "and its kernel's log, then send again");
+}
+
+static bool
+judge_stash(const struct loader_job *job, const struct database_answer *answer, struct error *err)
+{
+    const char *stash = job->request->realm->stash;
+
+    if (answer->stash_opens)
+        return true;
+    error_set(err, ERROR_FAILED,
+              "cannot promote the new database: stash file %s does not open it: %s", stash,
+              answer->stash_error);
+    return error_hint(err, "Copy the primary's stash file to %s on the replica, mode 0600", stash);
+}
+
+/* Walk the staged database: is it that of the dump, and of use to a KDC here? */
+static bool
+verify(struct loader_job *job, struct error *err)
+{
+    struct outcome *o = job->outcome;
+    struct database_question question = { o->nonce, true };
+    struct database_answer answer;
+    struct database db;
+    struct error later;
+    pid_t sync;
+    bool ok;
+
+    fill_database(job, job->staging, &db);
+    sync = start_sync(job);
+    ok = database_examine(&db, &question, WALK_MS, &answer, err);
+    if (!ok)
+        error_prefix(err, "cannot promote the new database");
+    if (!finish_sync(job, sync, ok ? err : &later) || !ok)
+        return false;
+    o->principals = answer.principals;
+    o->policies = answer.policies;
+    memcpy(o->digest, answer.digest, sizeof(o->digest));
+    o->has_digest = true;
+    o->proved = judge_content(job, &answer, err) && judge_stash(job, &answer, err);
+    return o->proved;
+}
+
+/* From here on our supervisor's death must not be ours: half a promotion is no state to leave. */
+static bool
+promote(struct loader_job *job, struct error *err)
+{
+    const char *live = job->request->database;
+    bool changed = false, ok;
+
+    prctl(PR_SET_PDEATHSIG, 0);
+    if (!loader_ulog(job, true, err))
+        return false;
+    if (backend_promotion(job->backend) == BACKEND_RENAME) {
+        ok = backend_promote(job->backend, job->staging, live, LOADER_PROMOTE_MS, &changed, err);
+        if (!ok && changed) {
+            enum backend_recovered what;
+
+            ok = backend_recover(job->backend, job->staging, live, LOADER_PROMOTE_MS, &what, err);
+        }
+    } else {
+        ok = loader_load(job, live, err);
+    }
+    job->outcome->loaded = ok;
+    return ok && loader_ulog(job, false, err);
+}
+
+static bool
+timed(struct loader_job *job, const char *stage,
+      bool (*function)(struct loader_job *, struct error *), double *seconds, struct error *err)
+{
+    double start = loader_clock();
+    bool ok;
+
+    loader_stage(job, stage);
+    ok = function(job, err);
+    *seconds += loader_clock() - start;
+    return ok;
+}
+
+static bool
+load_staging(struct loader_job *job, struct error *err)
+{
+    return check_space(job, err) && loader_load(job, job->staging, err) && carry_lockout(job, err);
+}
+
+/* A backend that we do not know: kdb5_util must know what it does. */
+static bool
+load_unproved(struct loader_job *job, struct error *err)
+{
+    loader_note(job, "backend '%s' is not known to the loader: nothing is verified",
+                job->request->realm->backend);
+    job->outcome->loaded = loader_load(job, job->request->database, err);
+    return job->outcome->loaded;
+}
+
+bool
+loader_work(struct loader_job *job, struct error *err)
+{
+    struct outcome *o = job->outcome;
+
+    if (job->backend != NULL && backend_promotion(job->backend) == BACKEND_SHARED) {
+        error_set(err, ERROR_REFUSED, "cannot load: realm %s keeps its database in LDAP",
+                  job->request->realm->name);
+        return error_hint(err, "The directory replicates itself; kprop has no business there");
+    }
+    if (!take_dump(job, err) || !timed(job, "validate", loader_validate, &o->validate, err))
+        return false;
+    if (job->backend == NULL)
+        return timed(job, "load", load_unproved, &o->load, err);
+    return timed(job, "load", load_staging, &o->load, err) &&
+           timed(job, "verify", verify, &o->verify, err) &&
+           timed(job, "promote", promote, &o->promote, err);
+}
