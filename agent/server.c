@@ -1,9 +1,484 @@
 /* server - see server.h. */
 #include "agent/server.h"
 
+#include "agent/request.h"
+#include "agent/session.h"
+#include "agent/systemd.h"
+#include "common/channel.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <krb5.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    MAX_UNAUTHENTICATED = 64,
+    MAX_PER_SOURCE = 4,
+    MAX_SESSIONS = 16,
+    ACCEPTS_PER_ROUND = 16,
+    BACKLOG = 128,
+    LISTENERS = 2, /* one for each family */
+};
+
+static const double handshake_seconds = 10, idle_seconds = 300, stall_seconds = 30;
+
+struct server {
+    struct ev_loop *loop;
+    struct settings *settings;
+    const char *config;
+    struct session_owner owner;
+    struct requests requests;
+    struct session *sessions; /* newest first */
+    ev_io listeners[LISTENERS];
+    ev_timer pause; /* after accept ran out of descriptors */
+    ev_signal term, interrupt, hangup;
+    ev_periodic never;
+    gss_cred_id_t cred;
+    char *keytab;            /* the path that cred was read from */
+    struct stat keytab_stat; /* all 0 when it was missing */
+    bool keytab_tried;
+    bool stopping;
+};
+
+/* --- credentials --- */
+
+/* The file that the keytab of SETTINGS is in, malloced; NULL if it is no file. */
+static char *
+keytab_path(const struct settings *settings)
+{
+    krb5_context context = NULL;
+    char name[1024] = "";
+
+    if (settings->keytab != NULL)
+        return strdup(settings->keytab);
+    if (krb5_init_context(&context) == 0)
+        krb5_kt_default_name(context, name, sizeof(name));
+    krb5_free_context(context);
+    if (strncmp(name, "FILE:", 5) == 0)
+        return strdup(name + 5);
+    return name[0] == '/' ? strdup(name) : NULL;
+}
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void
+drop_credentials(struct server *server)
+{
+    OM_uint32 minor;
+
+    gss_release_cred(&minor, &server->cred);
+    server->cred = GSS_C_NO_CREDENTIAL;
+}
+
+/*
+ * Acquire the acceptor's credentials again if the keytab has changed. Handshakes under way would
+ * lose theirs, so they are ended: their peers may come again.
+ */
+static void
+refresh_credentials(struct server *server)
+{
+    struct stat st;
+    struct error err;
+
+    memset(&st, 0, sizeof(st));
+    if (server->keytab != NULL && stat(server->keytab, &st) != 0)
+        memset(&st, 0, sizeof(st));
+    if (server->keytab_tried && same_file(&st, &server->keytab_stat))
+        return;
+    for (struct session *s = server->sessions, *next; s != NULL; s = next) {
+        next = *session_next(s);
+        if (!session_established(s))
+            session_close(s);
+    }
+    drop_credentials(server);
+    server->keytab_stat = st;
+    server->keytab_tried = true;
+    error_clear(&err);
+    if (!channel_acquire_acceptor(server->settings->keytab, &server->cred, &err)) {
+        server->cred = GSS_C_NO_CREDENTIAL;
+        log_error("nobody can be served: %s", err.text);
+    }
+}
+
+/* --- sessions --- */
+
+static void
+on_session_closed(void *arg, struct session *session)
+{
+    struct server *server = arg;
+    struct session **p = &server->sessions;
+
+    while (*p != NULL && *p != session)
+        p = session_next(*p);
+    if (*p != NULL)
+        *p = *session_next(session);
+    if (server->stopping && server->sessions == NULL && server->requests.running == 0)
+        ev_break(server->loop, EVBREAK_ALL);
+}
+
+static void
+on_request_ended(void *arg)
+{
+    struct server *server = arg;
+
+    if (server->stopping && server->sessions == NULL && server->requests.running == 0)
+        ev_break(server->loop, EVBREAK_ALL);
+}
+
+/* Close the oldest connection that is not authenticated, of SOURCE or (NULL) any, if COUNT or more
+ * are. */
+static void
+make_room(struct server *server, const unsigned char *source, size_t count)
+{
+    struct session *oldest = NULL;
+    size_t found = 0;
+
+    for (struct session *s = server->sessions; s != NULL; s = *session_next(s)) {
+        if (session_established(s) ||
+            (source != NULL && memcmp(session_source(s), source, SESSION_SOURCE) != 0))
+            continue;
+        oldest = s;
+        found++;
+    }
+    if (found >= count)
+        session_close(oldest);
+}
+
+/* One more is authenticated: the oldest idle one makes room, or else this is refused. */
+static bool
+on_established(void *arg, struct session *session)
+{
+    struct server *server = arg;
+    struct session *idle = NULL;
+    size_t found = 0;
+
+    if (server->stopping)
+        return false;
+    for (struct session *s = server->sessions; s != NULL; s = *session_next(s)) {
+        if (!session_established(s))
+            continue;
+        found++;
+        if (s != session && !session_busy(s))
+            idle = s;
+    }
+    if (found > MAX_SESSIONS && idle != NULL)
+        session_close(idle);
+    return found <= MAX_SESSIONS || idle != NULL;
+}
+
+/* What tells one source from another: its IPv4 address, or the /64 that its IPv6 address is in. */
+static void
+source_of(const struct sockaddr_storage *address, unsigned char *source)
+{
+    memset(source, 0, SESSION_SOURCE);
+    source[15] = (unsigned char)address->ss_family;
+    if (address->ss_family == AF_INET)
+        memcpy(source, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+    else if (address->ss_family == AF_INET6)
+        memcpy(source, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 8);
+}
+
+static void
+add_session(struct server *server, int fd, const struct sockaddr_storage *address)
+{
+    unsigned char source[SESSION_SOURCE];
+    struct session *session;
+    struct error err;
+    int on = 1;
+
+    refresh_credentials(server);
+    if (server->cred == GSS_C_NO_CREDENTIAL) {
+        close(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    source_of(address, source);
+    make_room(server, source, MAX_PER_SOURCE);
+    make_room(server, NULL, MAX_UNAUTHENTICATED);
+    error_clear(&err);
+    session = session_new(&server->owner, fd, server->cred, source, &err);
+    if (session == NULL) {
+        log_error("connection dropped: %s", err.text);
+        return;
+    }
+    *session_next(session) = server->sessions;
+    server->sessions = session;
+}
+
+/* --- listening --- */
+
+static void
+set_listening(struct server *server, bool active)
+{
+    for (int i = 0; i < LISTENERS; i++) {
+        if (server->listeners[i].fd < 0)
+            continue;
+        if (active)
+            ev_io_start(server->loop, &server->listeners[i]);
+        else
+            ev_io_stop(server->loop, &server->listeners[i]);
+    }
+}
+
+static void
+on_accept(struct ev_loop *loop, ev_io *w, int events)
+{
+    struct server *server = w->data;
+    struct sockaddr_storage address;
+    socklen_t len;
+    int fd;
+
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
+        len = sizeof(address);
+        memset(&address, 0, sizeof(address));
+        fd = accept4(w->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            add_session(server, fd, &address);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            log_error("cannot accept a connection: %s", strerror(errno));
+            set_listening(server, false);
+            ev_timer_start(loop, &server->pause);
+        }
+        if (errno != EINTR && errno != ECONNABORTED)
+            return;
+    }
+}
+
+static void
+on_pause_over(struct ev_loop *loop, ev_timer *w, int events)
+{
+    (void)loop, (void)events;
+    set_listening(w->data, true);
+}
+
+/* A listening socket for FAMILY, or -1 with errno. */
+static int
+listen_on(int family, int port)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    int on = 1, saved, fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    memset(&address, 0, sizeof(address));
+    if (family == AF_INET6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&address;
+
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons((uint16_t)port);
+        len = sizeof(*in6);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    } else {
+        struct sockaddr_in *in = (struct sockaddr_in *)(void *)&address;
+
+        in->sin_family = AF_INET;
+        in->sin_port = htons((uint16_t)port);
+        len = sizeof(*in);
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(fd, (const struct sockaddr *)&address, len) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+/* A family that this host does not have is no failure, a port that is taken is. */
+static bool
+open_listeners(int port, int *fds, struct error *err)
+{
+    static const int families[LISTENERS] = { AF_INET6, AF_INET };
+    bool any = false;
+
+    for (int i = 0; i < LISTENERS; i++) {
+        fds[i] = listen_on(families[i], port);
+        any = any || fds[i] >= 0;
+        if (fds[i] >= 0 || errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)
+            continue;
+        error_errno(err, ERROR_FAILED, errno, "cannot listen on port %d", port);
+        if (errno == EADDRINUSE)
+            error_hint(err, "Another program, such as remctld, holds the port; set port in "
+                            "agent.conf");
+        any = false;
+        for (int j = 0; j < i; j++) {
+            if (fds[j] >= 0)
+                close(fds[j]);
+        }
+        return false;
+    }
+    return any || error_set(err, ERROR_FAILED, "cannot listen: no network");
+}
+
+static void
+close_listeners(struct server *server)
+{
+    set_listening(server, false);
+    for (int i = 0; i < LISTENERS; i++) {
+        if (server->listeners[i].fd >= 0)
+            close(server->listeners[i].fd);
+        ev_io_init(&server->listeners[i], on_accept, -1, EV_READ);
+    }
+}
+
+static bool
+start_listening(struct server *server, struct error *err)
+{
+    int fds[LISTENERS];
+
+    if (!open_listeners(server->settings->port, fds, err))
+        return false;
+    close_listeners(server);
+    for (int i = 0; i < LISTENERS; i++) {
+        ev_io_init(&server->listeners[i], on_accept, fds[i], EV_READ);
+        server->listeners[i].data = server;
+    }
+    set_listening(server, true);
+    return true;
+}
+
+/* --- signals --- */
+
+/* Changes that run finish and are told; everything else ends now. */
+static void
+on_stop(struct ev_loop *loop, ev_signal *w, int events)
+{
+    struct server *server = w->data;
+
+    (void)events;
+    if (server->stopping)
+        return;
+    log_notice("stopping");
+    systemd_notify("STOPPING=1");
+    server->stopping = true;
+    close_listeners(server);
+    ev_timer_stop(loop, &server->pause);
+    for (struct session *s = server->sessions, *next; s != NULL; s = next) {
+        next = *session_next(s);
+        if (session_changing(s))
+            session_finish(s);
+        else
+            session_close(s);
+    }
+    if (server->sessions == NULL && server->requests.running == 0)
+        ev_break(loop, EVBREAK_ALL);
+}
+
+/* Take the configuration anew; if it is bad, keep the old one. */
+static void
+on_hangup(struct ev_loop *loop, ev_signal *w, int events)
+{
+    struct server *server = w->data;
+    struct settings fresh, old = *server->settings;
+    struct error err;
+
+    (void)loop, (void)events;
+    error_clear(&err);
+    if (server->stopping)
+        return;
+    if (!settings_read(&fresh, server->config, &err)) {
+        log_error("the configuration stays as it was: %s", err.text);
+        return;
+    }
+    *server->settings = fresh;
+    if (fresh.port != old.port && !start_listening(server, &err)) {
+        log_error("the configuration stays as it was: %s", err.text);
+        *server->settings = old;
+        settings_free(&fresh);
+        return;
+    }
+    settings_free(&old);
+    free(server->keytab);
+    server->keytab = keytab_path(server->settings);
+    server->keytab_tried = false;
+    refresh_credentials(server);
+    log_notice("configuration read again");
+}
+
+static void
+watch_signal(struct server *server, ev_signal *w, int number,
+             void (*function)(struct ev_loop *, ev_signal *, int))
+{
+    ev_signal_init(w, function, number);
+    w->data = server;
+    ev_signal_start(server->loop, w);
+}
+
+static void
+on_never(struct ev_loop *loop, ev_periodic *w, int events)
+{
+    (void)loop, (void)w, (void)events;
+}
+
+static void
+server_init(struct server *server, struct settings *settings, const char *config)
+{
+    memset(server, 0, sizeof(*server));
+    server->loop = ev_default_loop(EVFLAG_NOENV);
+    server->settings = settings;
+    server->config = config;
+    server->cred = GSS_C_NO_CREDENTIAL;
+    server->requests = (struct requests){ server->loop, settings, 0, on_request_ended, server };
+    server->owner =
+        (struct session_owner){ server->loop,  &server->requests, handshake_seconds, idle_seconds,
+                                stall_seconds, on_established,    on_session_closed, server };
+    for (int i = 0; i < LISTENERS; i++)
+        ev_io_init(&server->listeners[i], on_accept, -1, EV_READ);
+    ev_timer_init(&server->pause, on_pause_over, 1, 0);
+    server->pause.data = server;
+    /* With a periodic watcher libev learns of time jumps from a timerfd, and then does not wake
+     * once a minute to look for them. */
+    ev_periodic_init(&server->never, on_never, ev_time() + 1e9, 0, NULL);
+    ev_periodic_start(server->loop, &server->never);
+    signal(SIGPIPE, SIG_IGN);
+    watch_signal(server, &server->term, SIGTERM, on_stop);
+    watch_signal(server, &server->interrupt, SIGINT, on_stop);
+    watch_signal(server, &server->hangup, SIGHUP, on_hangup);
+}
+
+static void
+server_end(struct server *server)
+{
+    close_listeners(server);
+    drop_credentials(server);
+    free(server->keytab);
+    ev_loop_destroy(server->loop);
+}
+
 bool
 server_run(struct settings *settings, const char *config, struct error *err)
 {
-    (void)settings, (void)config;
-    return error_set(err, ERROR_INTERNAL, "cannot listen: not there yet");
+    struct server server;
+
+    server_init(&server, settings, config);
+    if (!start_listening(&server, err)) {
+        server_end(&server);
+        return false;
+    }
+    server.keytab = keytab_path(settings);
+    refresh_credentials(&server);
+    log_notice("version " KPC_VERSION " listens on port %d", settings->port);
+    systemd_notify("READY=1");
+    ev_run(server.loop, 0);
+    server_end(&server);
+    return true;
 }
