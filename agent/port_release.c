@@ -1,0 +1,325 @@
+/* port_release - see port_release.h. */
+#include "agent/port_release.h"
+
+#include "common/netlink.h"
+#include "common/portreserve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    ROUNDS_MAX = 3,         /* portreserve may be started again meanwhile */
+    LET_GO_MS = 2000,       /* it answers within a few; it is asked by a datagram */
+    OTHERS_LEAVE_MS = 5000, /* a client that picked the port is often done soon */
+};
+
+static void
+nap(int ms)
+{
+    struct timespec ts = { ms / 1000, (ms % 1000) * 1000000L };
+
+    nanosleep(&ts, NULL);
+}
+
+static int64_t
+now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Wait until the port can be bound, or is no longer held by what had INODE. */
+static bool
+let_go(const struct port_spec *spec, uint64_t inode, int timeout_ms)
+{
+    int64_t deadline = now_ms() + timeout_ms;
+    int bind_errno = -1, pause = 1;
+    struct error err;
+
+    for (;;) {
+        struct socket_list *list = (struct socket_list *)calloc(1, sizeof(*list));
+        bool there = true;
+
+        if (ports_probe(spec, &bind_errno, &err) && bind_errno == 0)
+            there = false;
+        if (there && inode != 0 && list != NULL && netlink_sockets(spec->port, list, &err) &&
+            list->count > 0) {
+            there = false;
+            for (size_t i = 0; i < list->count; i++)
+                there = there || list->entries[i].inode == inode;
+        }
+        free(list);
+        if (!there || now_ms() >= deadline)
+            return !there;
+        nap(pause);
+        pause = pause < 50 ? pause * 2 : pause;
+    }
+}
+
+static const char *
+describe(const struct port_holder *holder, char *text, size_t size)
+{
+    if (holder->who.pid > 0)
+        snprintf(text, size, "%s (pid %d, user %s)", holder->who.program, (int)holder->who.pid,
+                 holder->who.user);
+    else if (holder->inode != 0)
+        snprintf(text, size, "a socket of user %s (inode %llu)", holder->who.user,
+                 (unsigned long long)holder->inode);
+    else
+        snprintf(text, size, "a connection to %s", holder->peer);
+    return text;
+}
+
+/* Something that is no reservation is in the way: an error that names it. */
+static bool
+refuse(const struct port_spec *spec, const struct port_holder *holder, struct error *err)
+{
+    char text[700];
+
+    error_set(err, ERROR_REFUSED, "cannot release port %u: it is held by %s, not by portreserve",
+              spec->port, describe(holder, text, sizeof(text)));
+    return error_hint(err, "%s", holder->advice);
+}
+
+static const struct port_holder *
+other_obstacle(const struct port_report *report)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        if (report->holders[i].obstacle && report->holders[i].kind != PORT_RESERVATION)
+            return &report->holders[i];
+    }
+    return NULL;
+}
+
+/* Ask for each file that names the port, the first one first, until it is let go. */
+static bool
+ask(const struct port_spec *spec, const struct port_holder *holder, const char *root,
+    struct port_release *result, struct error *err)
+{
+    struct portreserve *reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
+    const struct portreserve_file *file;
+    size_t at = 0, asked = 0;
+    bool ok = false;
+
+    if (reserve == NULL)
+        return error_memory(err);
+    error_clear(err);
+    if (portreserve_read(root, reserve, err)) {
+        while (!ok && (file = portreserve_find(reserve, spec->port, &at)) != NULL) {
+            if (!portreserve_send(root, file->name, err))
+                continue;
+            asked++;
+            snprintf(result->name, sizeof(result->name), "%s", file->name);
+            ok = let_go(spec, holder->inode, LET_GO_MS);
+        }
+        if (!ok && asked > 0) {
+            error_set(err, ERROR_FAILED,
+                      "cannot release port %u: portreserve was told to let go of '%s' and still "
+                      "holds it",
+                      spec->port, result->name);
+            error_hint(err, "Restart portreserve: what it holds is not what its files say");
+        } else if (!ok && err->code == ERROR_NONE) {
+            error_set(err, ERROR_FAILED,
+                      "cannot release port %u: no file of " PORTRESERVE_FOLDER " names it",
+                      spec->port);
+            error_hint(err, "%s", holder->advice);
+        }
+    }
+    free(reserve);
+    return ok;
+}
+
+/* Which of portreserve's other ports can be bound by anybody now? */
+static void
+count_losses(const struct port_spec *spec, const char *root, const char *before,
+             struct port_release *result)
+{
+    struct portreserve *reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
+    struct error err;
+
+    if (reserve != NULL && before[0] != '\0' && portreserve_read(root, reserve, &err)) {
+        /* Without its daemon nothing is reserved; otherwise only what was in the same file. */
+        if (reserve->pid == 0)
+            snprintf(result->lost, sizeof(result->lost), "%s", before);
+        else
+            portreserve_others(reserve, result->name, spec->port, result->lost,
+                               sizeof(result->lost));
+    }
+    free(reserve);
+}
+
+static void
+others_before(const struct port_spec *spec, const char *root, char *text, size_t size)
+{
+    struct portreserve *reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
+    struct error err;
+
+    text[0] = '\0';
+    if (reserve != NULL && portreserve_read(root, reserve, &err) && reserve->pid > 0)
+        portreserve_others(reserve, NULL, spec->port, text, size);
+    free(reserve);
+}
+
+/* Somebody took the port after it was released: name it, and give it some seconds. */
+static bool
+wait_for_other(const struct port_spec *spec, const struct port_holder *other,
+               struct port_release *result, struct error *err)
+{
+    char text[700];
+
+    describe(other, text, sizeof(text));
+    snprintf(result->taken, sizeof(result->taken), "%.250s", text);
+    if (let_go(spec, other->inode, OTHERS_LEAVE_MS))
+        return true;
+    error_set(err, ERROR_FAILED,
+              "cannot keep port %u free: after its release by portreserve it was taken by %s",
+              spec->port, text);
+    return error_hint(err, "%s", other->advice);
+}
+
+static bool
+one_round(const struct port_spec *spec, const struct ports_options *options,
+          struct port_release *result, const struct port_report *report, struct error *err)
+{
+    const struct port_holder *other = other_obstacle(report);
+    const struct port_holder *holder = ports_obstacle(report, PORT_RESERVATION);
+
+    if (other != NULL && result->released)
+        return wait_for_other(spec, other, result, err);
+    if (other != NULL)
+        return refuse(spec, other, err);
+    if (holder == NULL) {
+        error_set(err, ERROR_FAILED, "cannot release port %u: who holds it cannot be seen",
+                  spec->port);
+        return error_hint(err, "%s", ports_advice(report));
+    }
+    if (!ask(spec, holder, options != NULL ? options->root : NULL, result, err))
+        return false;
+    result->released = true;
+    return true;
+}
+
+bool
+port_release(const struct port_spec *spec, const struct ports_options *options,
+             struct port_release *result, struct port_report **report, struct error *err)
+{
+    const char *root = options != NULL ? options->root : NULL;
+    char before[256];
+
+    *result = (struct port_release){ 0 };
+    *report = NULL;
+    others_before(spec, root, before, sizeof(before));
+    for (int round = 0;; round++) {
+        ports_report_free(*report);
+        if (!ports_examine(spec, options, report, err))
+            return false;
+        if ((*report)->usable == PORTS_USABLE)
+            break;
+        if (ports_ready(*report) && !result->released)
+            return refuse(spec, ports_obstacle(*report, -1), err);
+        if (round == ROUNDS_MAX)
+            return error_set(err, ERROR_FAILED,
+                             "cannot release port %u: it is taken again after every release",
+                             spec->port);
+        if (!one_round(spec, options, result, *report, err))
+            return false;
+    }
+    if (result->released)
+        count_losses(spec, root, before, result);
+    return true;
+}
+
+bool
+port_release_at_start(const struct port_spec *spec, const char *root, struct error *err)
+{
+    struct portreserve *reserve = NULL;
+    const struct portreserve_file *file;
+    int bind_errno = 0;
+    size_t at = 0;
+    bool ok = false;
+
+    if (!ports_probe(spec, &bind_errno, err))
+        return false;
+    if (bind_errno == 0)
+        return true;
+    reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
+    if (reserve == NULL)
+        return error_memory(err);
+    error_clear(err);
+    if (portreserve_read(root, reserve, err)) {
+        while (!ok && (file = portreserve_find(reserve, spec->port, &at)) != NULL)
+            ok = portreserve_send(root, file->name, err) && let_go(spec, 0, LET_GO_MS);
+        if (!ok && err->code == ERROR_NONE)
+            error_set(err, ERROR_FAILED,
+                      "cannot release port %u: it is held, and not by a "
+                      "reservation that can be released",
+                      spec->port);
+    }
+    free(reserve);
+    return ok;
+}
+
+static const char *
+portrelease_path(void)
+{
+    return access("/sbin/portrelease", X_OK) == 0       ? "/sbin/portrelease"
+           : access("/usr/sbin/portrelease", X_OK) == 0 ? "/usr/sbin/portrelease"
+                                                        : NULL;
+}
+
+/* As an argument in a unit: '%' and '$' doubled, in quotes, with '"' and '\' escaped. */
+static void
+quote_for_unit(const char *name, char *out, size_t size)
+{
+    size_t n = 0;
+
+    out[n++] = '"';
+    for (; *name != '\0' && n + 4 < size; name++) {
+        if (strchr("%$", *name) != NULL)
+            out[n++] = *name;
+        else if (strchr("\"\\", *name) != NULL)
+            out[n++] = '\\';
+        out[n++] = *name;
+    }
+    out[n++] = '"';
+    out[n] = '\0';
+}
+
+void
+port_release_drop_in(const char *unit, const struct port_spec *spec, const char *name, char *path,
+                     size_t path_size, char *text, size_t text_size)
+{
+    const char *portrelease = portrelease_path();
+    char quoted[600], line[1024] = "";
+
+    quote_for_unit(name, quoted, sizeof(quoted));
+    snprintf(path, path_size, "/etc/systemd/system/%s.d/kpropctl-port.conf", unit);
+    if (portrelease != NULL)
+        snprintf(line, sizeof(line), "ExecStartPre=-%s %s\n", portrelease, quoted);
+    snprintf(text, text_size,
+             "# Written by kpropctl. portreserve holds port %u by the file " PORTRESERVE_FOLDER
+             "/%s\n"
+             "# each time it starts; kpropd cannot bind until that is released. The last line\n"
+             "# waits until the port has been seen free. A failure never stops kpropd's start.\n"
+             "[Unit]\n"
+             "After=portreserve.service\n"
+             "\n"
+             "[Service]\n"
+             "%s"
+             "ExecStartPre=-" KPC_AGENT " release-at-start %u\n",
+             spec->port, name, line, spec->port);
+}
+
+void
+port_release_init_advice(const char *name, char *text, size_t size)
+{
+    snprintf(text, size,
+             "add the line '[ -x /sbin/portrelease ] && /sbin/portrelease %s &>/dev/null || :' to "
+             "the init script of kpropd, before it starts the daemon",
+             name);
+}
