@@ -98,8 +98,8 @@ other_obstacle(const struct port_report *report)
 
 /* Ask for each file that names the port, the first one first, until it is let go. */
 static bool
-ask(const struct port_spec *spec, const struct port_holder *holder, const char *root,
-    struct port_release *result, struct error *err)
+ask(const struct port_spec *spec, const struct port_holder *holder,
+    const struct ports_options *options, struct port_release *result, struct error *err)
 {
     struct portreserve *reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
     const struct portreserve_file *file;
@@ -109,9 +109,9 @@ ask(const struct port_spec *spec, const struct port_holder *holder, const char *
     if (reserve == NULL)
         return error_memory(err);
     error_clear(err);
-    if (portreserve_read(root, reserve, err)) {
+    if (portreserve_read(options->root, options->portreserve, reserve, err)) {
         while (!ok && (file = portreserve_find(reserve, spec->port, &at)) != NULL) {
-            if (!portreserve_send(root, file->name, err))
+            if (!portreserve_send(options->root, file->name, err))
                 continue;
             asked++;
             snprintf(result->name, sizeof(result->name), "%s", file->name);
@@ -136,13 +136,14 @@ ask(const struct port_spec *spec, const struct port_holder *holder, const char *
 
 /* Which of portreserve's other ports can be bound by anybody now? */
 static void
-count_losses(const struct port_spec *spec, const char *root, const char *before,
+count_losses(const struct port_spec *spec, const struct ports_options *options, const char *before,
              struct port_release *result)
 {
     struct portreserve *reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
     struct error err;
 
-    if (reserve != NULL && before[0] != '\0' && portreserve_read(root, reserve, &err)) {
+    if (reserve != NULL && before[0] != '\0' &&
+        portreserve_read(options->root, options->portreserve, reserve, &err)) {
         /* Without its daemon nothing is reserved; otherwise only what was in the same file. */
         if (reserve->pid == 0)
             snprintf(result->lost, sizeof(result->lost), "%s", before);
@@ -154,13 +155,15 @@ count_losses(const struct port_spec *spec, const char *root, const char *before,
 }
 
 static void
-others_before(const struct port_spec *spec, const char *root, char *text, size_t size)
+others_before(const struct port_spec *spec, const struct ports_options *options, char *text,
+              size_t size)
 {
     struct portreserve *reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
     struct error err;
 
     text[0] = '\0';
-    if (reserve != NULL && portreserve_read(root, reserve, &err) && reserve->pid > 0)
+    if (reserve != NULL && portreserve_read(options->root, options->portreserve, reserve, &err) &&
+        reserve->pid > 0)
         portreserve_others(reserve, NULL, spec->port, text, size);
     free(reserve);
 }
@@ -198,7 +201,7 @@ one_round(const struct port_spec *spec, const struct ports_options *options,
                   spec->port);
         return error_hint(err, "%s", ports_advice(report));
     }
-    if (!ask(spec, holder, options != NULL ? options->root : NULL, result, err))
+    if (!ask(spec, holder, options, result, err))
         return false;
     result->released = true;
     return true;
@@ -208,12 +211,11 @@ bool
 port_release(const struct port_spec *spec, const struct ports_options *options,
              struct port_release *result, struct port_report **report, struct error *err)
 {
-    const char *root = options != NULL ? options->root : NULL;
     char before[256];
 
     *result = (struct port_release){ 0 };
     *report = NULL;
-    others_before(spec, root, before, sizeof(before));
+    others_before(spec, options, before, sizeof(before));
     for (int round = 0;; round++) {
         ports_report_free(*report);
         if (!ports_examine(spec, options, report, err))
@@ -230,12 +232,13 @@ port_release(const struct port_spec *spec, const struct ports_options *options,
             return false;
     }
     if (result->released)
-        count_losses(spec, root, before, result);
+        count_losses(spec, options, before, result);
     return true;
 }
 
 bool
-port_release_at_start(const struct port_spec *spec, const char *root, struct error *err)
+port_release_at_start(const struct port_spec *spec, const struct ports_options *options,
+                      struct error *err)
 {
     struct portreserve *reserve = NULL;
     const struct portreserve_file *file;
@@ -251,9 +254,9 @@ port_release_at_start(const struct port_spec *spec, const char *root, struct err
     if (reserve == NULL)
         return error_memory(err);
     error_clear(err);
-    if (portreserve_read(root, reserve, err)) {
+    if (portreserve_read(options->root, options->portreserve, reserve, err)) {
         while (!ok && (file = portreserve_find(reserve, spec->port, &at)) != NULL)
-            ok = portreserve_send(root, file->name, err) && let_go(spec, 0, LET_GO_MS);
+            ok = portreserve_send(options->root, file->name, err) && let_go(spec, 0, LET_GO_MS);
         if (!ok && err->code == ERROR_NONE)
             error_set(err, ERROR_FAILED,
                       "cannot release port %u: it is held, and not by a "
@@ -295,8 +298,11 @@ port_release_drop_in(const char *unit, const struct port_spec *spec, const char 
                      size_t path_size, char *text, size_t text_size)
 {
     const char *portrelease = portrelease_path();
-    char quoted[600], line[1024] = "";
+    char quoted[600], clean[256], line[1024] = "";
 
+    text_clean(name, strlen(name), clean, sizeof(clean));
+    if (strcmp(clean, name) != 0)
+        portrelease = NULL; /* a name that a unit file cannot hold */
     quote_for_unit(name, quoted, sizeof(quoted));
     snprintf(path, path_size, "/etc/systemd/system/%s.d/kpropctl-port.conf", unit);
     if (portrelease != NULL)
@@ -312,7 +318,7 @@ port_release_drop_in(const char *unit, const struct port_spec *spec, const char 
              "[Service]\n"
              "%s"
              "ExecStartPre=-" KPC_AGENT " release-at-start %u\n",
-             spec->port, name, line, spec->port);
+             spec->port, clean, line, spec->port);
 }
 
 void

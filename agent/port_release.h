@@ -28,7 +28,8 @@ bool port_release(const struct port_spec *spec, const struct ports_options *opti
  * that names the port send the release, until the port can be bound. Takes no lock, says nothing,
  * and does nothing if the port can be bound already.
  */
-bool port_release_at_start(const struct port_spec *spec, const char *root, struct error *err);
+bool port_release_at_start(const struct port_spec *spec, const struct ports_options *options,
+                           struct error *err);
 
 /*
  * The drop-in that does so at every start of kpropd's UNIT: its path below /etc/systemd/system into

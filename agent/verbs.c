@@ -4,6 +4,7 @@
 #include "agent/acl.h"
 #include "agent/facts.h"
 #include "agent/kpropd.h"
+#include "agent/verb_port.h"
 #include "common/files.h"
 #include "common/log.h"
 
@@ -46,6 +47,12 @@ static const struct verb table[] = {
       0, 1, VERB_READING, false, 30, facts_verb },
     { "logs", "[LINES]", "the last lines of kpropd, krb5kdc and the agent",
       0, 1, VERB_READING, false, 30, kpropd_verb_logs },
+    { "port", "[SERVICE|PORT] [--way WAY]", "could kpropd bind its port, and who holds it",
+      0, 3, VERB_READING, false, 60, verb_port },
+    { "release", "[SERVICE|PORT]", "make portreserve let go of the port, now and at each start",
+      0, 1, VERB_CHANGING, false, 120, verb_release },
+    { "release-at-start", "PORT", "what kpropd's unit runs before kpropd; no lock, no drop-in",
+      1, 1, VERB_READING, true, 30, verb_release_at_start },
     { "acl-add", "REALM PRINCIPAL", "let PRINCIPAL propagate to this host",
       2, 2, VERB_CHANGING, false, 60, kpropd_verb_acl_add },
     { "use-loader", "REALM", "make kpropd load databases with our loader",

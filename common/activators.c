@@ -35,7 +35,9 @@ names_kpropd(const char *word)
 {
     const char *slash = strrchr(word, '/');
 
-    return strcmp(slash != NULL ? slash + 1 : word, "kpropd") == 0;
+    const char *name = slash != NULL ? slash + 1 : word;
+
+    return strcmp(name, "kpropd") == 0 || strcmp(name, "_kpropd") == 0;
 }
 
 /* Cut LINE at blanks into at most WORDS_MAX words. */

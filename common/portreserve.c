@@ -128,7 +128,7 @@ read_files(const char *root, struct portreserve *out, struct error *err)
 {
     char folder[PATH_MAX];
     const struct dirent *entry;
-    DIR *dir = opendir(at(root, PORTRESERVE_FOLDER, folder, sizeof(folder)));
+    DIR *dir = opendir(at(root, out->folder, folder, sizeof(folder)));
 
     if (dir == NULL && (errno == ENOENT || errno == ENOTDIR))
         return true;
@@ -171,9 +171,10 @@ read_pid(const char *root)
 }
 
 bool
-portreserve_read(const char *root, struct portreserve *out, struct error *err)
+portreserve_read(const char *root, const char *folder, struct portreserve *out, struct error *err)
 {
     memset(out, 0, sizeof(*out));
+    snprintf(out->folder, sizeof(out->folder), "%s", folder != NULL ? folder : PORTRESERVE_FOLDER);
     out->pid = read_pid(root);
     return read_files(root, out, err);
 }

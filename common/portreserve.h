@@ -41,6 +41,7 @@ struct portreserve_file {
 enum portreserve_age { PORTRESERVE_UNKNOWN, PORTRESERVE_OLD, PORTRESERVE_FIXED };
 
 struct portreserve {
+    char folder[256];                                     /* as asked for, without the root */
     struct portreserve_file files[PORTRESERVE_FILES_MAX]; /* in the order of the folder */
     size_t count;
     size_t left_out;   /* more files than fit */
@@ -55,10 +56,11 @@ struct portreserve {
 size_t portreserve_parse(const char *data, size_t len, struct portreserve_port *ports, size_t max);
 
 /*
- * Read the files and the pid file below ROOT (NULL: the host's own) into OUT. A folder that is
- * missing is no error. Never waits on a fifo.
+ * Read the files of FOLDER (NULL: /etc/portreserve) and the pid file, both below ROOT (NULL: the
+ * host's own), into OUT. A folder that is missing is no error. Never waits on a fifo.
  */
-bool portreserve_read(const char *root, struct portreserve *out, struct error *err);
+bool portreserve_read(const char *root, const char *folder, struct portreserve *out,
+                      struct error *err);
 
 /* The first file from index *AT on that reserves PORT for TCP (*AT is moved past it), or NULL. */
 const struct portreserve_file *portreserve_find(const struct portreserve *reserve, uint16_t port,

@@ -47,8 +47,9 @@ enum port_kind {
 };
 
 struct ports_options {
-    enum ports_way way; /* PORTS_AUTO unless forced */
-    const char *root;   /* where /etc and /var/run are, for tests; NULL for the host's own */
+    enum ports_way way;      /* PORTS_AUTO unless forced */
+    const char *root;        /* where /etc and /var/run are, for tests; NULL for the host's own */
+    const char *portreserve; /* its folder, NULL: /etc/portreserve */
 };
 
 struct port_holder {

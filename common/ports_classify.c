@@ -91,7 +91,7 @@ fill_reservation(struct port_holder *holder, uint16_t port, const struct portres
         set_advice(holder, "Restart portreserve: it then holds only what its files name");
         return;
     }
-    snprintf(holder->file, sizeof(holder->file), PORTRESERVE_FOLDER "/%s", file->name);
+    snprintf(holder->file, sizeof(holder->file), "%s/%s", reserve->folder, file->name);
     snprintf(holder->release, sizeof(holder->release), "%s", file->name);
     second = portreserve_find(reserve, port, &at);
     if (second != NULL)
@@ -211,7 +211,8 @@ classify_one(struct port_holder *holder, const struct socket_entry *entry, uint1
         if (holder->who.pid == 0)
             process_describe(reserve->pid, &holder->who);
         fill_reservation(holder, port, reserve);
-    } else if (holder->who.pid > 0 && process_is(&holder->who, "kpropd")) {
+    } else if (holder->who.pid > 0 &&
+               (process_is(&holder->who, "kpropd") || process_is(&holder->who, "_kpropd"))) {
         classify_kpropd(holder);
     } else if (talks(holder->tcp_state)) {
         classify_connection(holder);

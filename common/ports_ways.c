@@ -214,7 +214,7 @@ ports_look(struct port_report *report, const struct ports_options *options, stru
         return error_memory(err);
     look->root = options->root;
     error_clear(&reading);
-    portreserve_read(look->root, &look->reserve, &reading);
+    portreserve_read(look->root, options->portreserve, &look->reserve, &reading);
     ok = look_by(report, look, options->way, err);
     if (ok) {
         if (report->way != PORTS_PORTRESERVE)
