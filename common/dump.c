@@ -126,12 +126,11 @@ guess_realm(struct dump *d, const char *name, size_t len)
 {
     const char *at = memrchr(name, '@', len), *slash = memchr(name, '/', len);
     size_t size = (size_t)(name + len - at) - 1;
-    char realm[sizeof(d->info.realm)];
+    char realm[sizeof(d->info.realm)] = "";
 
     if (size >= sizeof(realm))
         return;
     memcpy(realm, at + 1, size);
-    realm[size] = '\0';
     if (d->info.realm[0] == '\0' || strncmp(name, "K/M@", 4) == 0)
         memcpy(d->info.realm, realm, sizeof(realm));
     if (strncmp(name, "K/M@", 4) == 0)
