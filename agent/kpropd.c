@@ -231,23 +231,37 @@ cleanup:
     return ok;
 }
 
-/* What the unit said since its start goes into REPLY, its last line into the hint. */
+/* The last two lines of LINES that the service itself wrote, not systemd about it. */
+static void
+hint_from_log(const json_t *lines, struct error *err)
+{
+    const char *last = NULL, *before = NULL;
+
+    for (size_t i = 0; i < json_array_size(lines); i++) {
+        const json_t *line = json_array_get(lines, i);
+        const char *program = json_string_value(json_object_get(line, "program"));
+        const char *text = json_string_value(json_object_get(line, "text"));
+
+        if (text == NULL || (program != NULL && strcmp(program, "systemd") == 0))
+            continue;
+        before = last;
+        last = text;
+    }
+    if (last != NULL)
+        error_hint(err, "Its log says: %s%s%s", before == NULL ? "" : before,
+                   before == NULL ? "" : "; ", last);
+}
+
+/* What the unit said since its start goes into REPLY, its last words into the hint. */
 static void
 explain_failed_start(const char *unit, int seconds, json_t **reply, struct error *err)
 {
     struct error ignored;
-    json_t *lines, *text = NULL;
+    json_t *lines;
 
     if (!systemd_journal(unit, LOGS_DEFAULT, seconds, &lines, &ignored))
         return;
-    for (size_t i = 0; i < json_array_size(lines); i++) {
-        json_t *line = json_object_get(json_array_get(lines, i), "text");
-
-        if (strstr(json_string_value(line), "systemd") == NULL)
-            text = line;
-    }
-    if (text != NULL)
-        error_hint(err, "Its log says: %s", json_string_value(text));
+    hint_from_log(lines, err);
     *reply = json_pack("{s:s, s:o}", "unit", unit, "log", lines);
 }
 
@@ -298,7 +312,7 @@ bring_up(struct systemd *sd, enum service service, int port, struct service_stat
     if (enable && !systemd_enable(sd, state->unit, err))
         return false;
     *reply = json_pack("{s:b, s:b, s:b, s:s, s:i, s:b, s:i}", "changed", start || enable, "started",
-                       start, "enabled", enable, "unit", state->unit, "pid", (int)state->pid,
+                       start, "enabled", true, "unit", state->unit, "pid", (int)state->pid,
                        "listening", state->listening, "port", port);
     return true;
 }

@@ -20,6 +20,8 @@
 #define UNIT "org.freedesktop.systemd1.Unit"
 #define SERVICE "org.freedesktop.systemd1.Service"
 
+enum { MAX_LOG_LINE = 2000 };
+
 struct systemd {
     sd_bus *bus;
 };
@@ -207,6 +209,9 @@ systemd_run(struct systemd *sd, const char *unit, enum systemd_action action, in
     int r;
 
     snprintf(what, sizeof(what), "%s %s", words[action], unit);
+    /* A person who asks again is not to meet the limit of systemd for units that fail at once. */
+    sd_bus_call_method(sd->bus, DESTINATION, MANAGER_PATH, MANAGER, "ResetFailedUnit", NULL, NULL,
+                       "s", unit);
     r = sd_bus_call_method(sd->bus, DESTINATION, MANAGER_PATH, MANAGER, methods[action], &bus_error,
                            &m, "ss", unit, "replace");
     if (r >= 0)
@@ -251,26 +256,31 @@ systemd_reload(struct systemd *sd, struct error *err)
     return r >= 0;
 }
 
-/* One journal entry as {"time", "text"}, or NULL. */
+/* FIELD ("MESSAGE=") of the entry as a new string, null if it has none or it is not text. */
+static json_t *
+journal_field(sd_journal *journal, const char *name, const char *field)
+{
+    size_t len, skip = strlen(field);
+    json_t *text = NULL;
+    const void *p;
+
+    if (sd_journal_get_data(journal, name, &p, &len) >= 0 && len >= skip) {
+        len -= skip;
+        text = json_stringn((const char *)p + skip, len < MAX_LOG_LINE ? len : MAX_LOG_LINE);
+    }
+    return text == NULL ? json_null() : text;
+}
+
+/* One journal entry as {"time", "program", "text"}, or NULL. */
 static json_t *
 journal_line(sd_journal *journal, uint64_t *usec)
 {
-    static const char field[] = "MESSAGE=";
-    const char *data;
-    size_t len, skip = sizeof(field) - 1;
-    json_t *text;
-    const void *p;
-
     *usec = 0;
-    if (sd_journal_get_realtime_usec(journal, usec) < 0 ||
-        sd_journal_get_data(journal, "MESSAGE", &p, &len) < 0 || len < skip)
+    if (sd_journal_get_realtime_usec(journal, usec) < 0)
         return NULL;
-    data = p;
-    len -= skip;
-    text = json_stringn(data + skip, len < 2000 ? len : 2000);
-    if (text == NULL)
-        text = json_string("(not text)");
-    return json_pack("{s:f, s:o}", "time", (double)*usec / 1e6, "text", text);
+    return json_pack("{s:f, s:o, s:o}", "time", (double)*usec / 1e6, "program",
+                     journal_field(journal, "SYSLOG_IDENTIFIER", "SYSLOG_IDENTIFIER="), "text",
+                     journal_field(journal, "MESSAGE", "MESSAGE="));
 }
 
 bool

@@ -50,7 +50,7 @@ bool systemd_reload(struct systemd *sd, struct error *err);
 
 /*
  * The last COUNT lines of UNIT in the journal not older than SECONDS (0: any age), oldest first,
- * as an array of {"time": seconds, "text"}. The caller owns *LINES.
+ * as an array of {"time": seconds, "program", "text"}. The caller owns *LINES.
  */
 bool systemd_journal(const char *unit, int count, int seconds, json_t **lines, struct error *err);
 

@@ -144,8 +144,10 @@ verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE
     error_clear(&err);
     /* A caller that goes away must not end a change half-way. */
     signal(SIGPIPE, SIG_IGN);
-    if (verb->kind == VERB_CHANGING)
+    if (verb->kind == VERB_CHANGING) {
         signal(SIGHUP, SIG_IGN);
+        log_notice("%s asked for by %s", verb->name, peer);
+    }
     ok = run_row(verb, call, &reply, &err);
     if (!ok) {
         if (reply == NULL)
