@@ -43,6 +43,13 @@ verb_help(const struct verb_call *call, json_t **reply, struct error *err)
 
 /* clang-format off */
 static const struct verb table[] = {
+    { "port", "[SERVICE|PORT]", "could kpropd bind its port, and who holds it",
+      0, 3, VERB_READING, false, 60, verb_port },
+    { "release", "[SERVICE|PORT]", "release a reservation of portreserve, for good",
+      0, 3, VERB_CHANGING, false, 120, verb_release },
+    /* What the drop-in of kpropd's unit runs; it changes nothing of ours and must not wait. */
+    { "release-at-start", "PORT", "release a reservation of portreserve for now",
+      1, 1, VERB_READING, true, 30, verb_release_at_start },
     { "facts", "[REALM]", "everything the primary's checks want to know of this host",
       0, 1, VERB_READING, false, 30, facts_verb },
     { "logs", "[LINES]", "the last lines of kpropd, krb5kdc and the agent",
