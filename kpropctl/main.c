@@ -8,13 +8,12 @@
 #include "kpropctl/commands.h"
 
 #include <getopt.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { OPTION_VERSION = 256 };
 
 static const struct option global_options[] = {
     { "realm", required_argument, NULL, 'r' }, { "config", required_argument, NULL, 'c' },
@@ -160,6 +159,7 @@ main(int argc, char **argv)
             return ERROR_USAGE;
         }
     }
+    setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
     log_open("kpropctl", false);
     error_clear(&err);

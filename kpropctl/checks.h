@@ -1,0 +1,112 @@
+/*
+ * checks - the heart: one table of what must hold between a primary and a replica.
+ *
+ * A row knows how to see whether it holds, how to make it hold (some have no way), and what to tell
+ * a person. setup-slave, its dry run and every health check are walks over this table, so they
+ * cannot disagree.
+ */
+#ifndef KPC_CHECKS_H
+#define KPC_CHECKS_H
+
+#include "common/errors.h"
+#include "common/realm.h"
+#include "kpropctl/configuration.h"
+#include "kpropctl/names.h"
+#include "kpropctl/remote.h"
+#include "kpropctl/spool.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum level { LEVEL_OK, LEVEL_FIXED, LEVEL_WARNING, LEVEL_SKIPPED, LEVEL_FAILED, LEVEL_REFUSED };
+
+/* "ok", "fixed", "warning", "skipped", "failed", "refused". */
+const char *level_name(enum level level);
+bool level_from_name(const char *name, enum level *level);
+
+/* What is told of one row. */
+struct step {
+    const char *id;
+    enum level level;
+    int code;          /* of a failure: enum error_code, the exit status it leads to */
+    char summary[512]; /* one line */
+    char detail[4096]; /* more lines, such as the replica's own log; or "" */
+    char hint[1024];   /* what to do; or "" */
+};
+
+/* What a walk tells while it goes on. */
+struct walk_listener {
+    void (*step)(void *closure, const struct step *step);
+    void (*progress)(void *closure, const char *id, uint64_t done, uint64_t total, double seconds);
+    void *closure;
+};
+
+struct principals;
+
+/* One walk for one replica: what it was asked, and what it has found out so far. */
+struct walk {
+    const struct configuration *configuration;
+    const struct realm *realm;
+    const char *host; /* as the user wrote it */
+    bool dry_run;     /* look, change nothing anywhere */
+    bool overwrite;   /* what the replica alone has may go */
+    struct spool *spool;
+    const char *reason;
+    const struct walk_listener *listener;
+
+    struct names primary;
+    struct names replica;
+    const char *keytab;
+    struct principals *principals;
+    struct remote *agent;
+    json_t *facts;          /* of the agent, or NULL when a change has outdated them */
+    double facts_skew;      /* seconds that the replica's clock is ahead */
+    struct spool_dump dump; /* dump.bytes is 0 before it is made */
+    int64_t generation;     /* as announced to this replica */
+    bool content_verified;  /* the live database there has the dump's digest */
+    bool ticket_verified;   /* its KDC has issued a ticket from it */
+    bool sent;
+    bool later_unknown; /* a dry run has met something it would have changed: what follows may
+                           only be wrong because of that */
+    double transfer_seconds, load_seconds, verify_seconds;
+};
+
+enum verdict {
+    HOLDS,
+    HOLDS_BUT,  /* a warning */
+    LACKING,    /* to be made to hold */
+    IMPOSSIBLE, /* does not hold, and nothing here can change that */
+    REFUSED,    /* could be made to hold, and must not */
+    UNTOLD,     /* does not apply, or cannot be told now: skipped */
+};
+
+struct check {
+    const char *id;
+    const char *title; /* what must hold, for lists */
+    /* Look. Fills the step's texts: where LACKING, summary says what lacks. */
+    enum verdict (*see)(struct walk *walk, struct step *step);
+    /* Make it hold; summary then says what was done. False with ERR. NULL: no way. */
+    bool (*make)(struct walk *walk, struct step *step, struct error *err);
+    const char *would; /* what make would do, behind "would ", for a dry run; or NULL */
+    bool final;        /* what make returns is the proof: it is not seen again */
+};
+
+/* The table, in the order of the walk, ended by a NULL id. */
+extern const struct check checks[];
+
+/*
+ * Walk the table: see, make it hold, see again; stop at the first row that cannot be made to hold.
+ * Tells every row to the walk's listener. Returns the exit status (enum error_code).
+ */
+int checks_walk(struct walk *walk);
+
+/* Release what a walk has opened. */
+void walk_finish(struct walk *walk);
+
+/* Texts of a step from a printf format, or from an error. */
+void step_summary(struct step *step, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void step_detail(struct step *step, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void step_hint(struct step *step, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void step_error(struct step *step, const struct error *err);
+
+#endif

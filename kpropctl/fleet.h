@@ -1,0 +1,26 @@
+/*
+ * fleet - several hosts side by side: a child process for each, and one loop that sees only
+ * children and pipes. What blocks (DNS, GSS-API, kprop) blocks in the child.
+ */
+#ifndef KPC_FLEET_H
+#define KPC_FLEET_H
+
+#include "common/errors.h"
+#include "kpropctl/output.h"
+
+#include <stddef.h>
+
+/*
+ * Serve one host, in its own process: tell LISTENER, fill RESULT.
+ */
+typedef void fleet_serve(void *closure, const char *host, const struct walk_listener *listener,
+                         struct host_result *result);
+
+/*
+ * Serve all hosts of OUTPUT side by side, each in a child, telling OUTPUT as they go. SIGINT,
+ * SIGTERM and SIGHUP end the children (whose own children die with them) and then return. Returns
+ * the worst exit status; ERROR_INTERNAL with ERR if nothing could be started.
+ */
+int fleet_run(struct output *output, fleet_serve *serve, void *closure, struct error *err);
+
+#endif

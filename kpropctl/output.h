@@ -1,0 +1,68 @@
+/*
+ * output - how a walk is told: a table of functions with a backend for people and one for programs.
+ *
+ * No command prints by itself. What comes from other hosts is cleaned of control characters here.
+ */
+#ifndef KPC_OUTPUT_H
+#define KPC_OUTPUT_H
+
+#include "kpropctl/checks.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* The end of one host's walk. */
+struct host_result {
+    int status; /* enum error_code */
+    bool verified;
+    bool dry_run;
+    bool sent;
+    uint64_t principals;
+    uint64_t policies;
+    int64_t generation;
+};
+
+struct output;
+
+struct output_backend {
+    const char *name;
+    void (*step)(struct output *output, size_t host, const struct step *step);
+    void (*progress)(struct output *output, size_t host, const char *id, uint64_t done,
+                     uint64_t total, double seconds);
+    void (*end)(struct output *output, size_t host, const struct host_result *result);
+    void (*finish)(struct output *output);
+};
+
+extern const struct output_backend output_text, output_json;
+
+struct output_host; /* the backend's own, one for each host */
+
+struct output {
+    const struct output_backend *backend;
+    FILE *stream;
+    const char *realm;
+    char *const *hosts;
+    size_t count;
+    struct output_host *state;
+    bool terminal; /* marks, colour, a progress bar */
+    bool colour;
+    bool utf8;
+    unsigned width;
+};
+
+/*
+ * An output for COUNT HOSTS (which must outlive it) of REALM on STREAM. Whether STREAM is a
+ * terminal, its width, NO_COLOR and the locale decide how it looks. NULL if out of memory.
+ */
+struct output *output_new(const struct output_backend *backend, FILE *stream, const char *realm,
+                          char *const *hosts, size_t count);
+
+/* Tell what is still to be told, and free it. */
+void output_finish(struct output *output);
+
+/* TEXT without control characters (line feeds stay where LINES), cut on a whole character, in OUT.
+ */
+void output_clean(const char *text, bool lines, char *out, size_t size);
+
+#endif

@@ -1,0 +1,290 @@
+/* propagation - see propagation.h. */
+#include "kpropctl/propagation.h"
+
+#include "common/buffers.h"
+#include "common/realm.h"
+#include "common/subprocess.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VERB_TIMEOUT = 60, BASE_SECONDS = 120, SLOWEST_RATE = 128 * 1024, TICK_MS = 100 };
+
+static double
+now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+int
+propagation_deadline(const struct configuration *configuration, uint64_t bytes)
+{
+    if (configuration->timeout > 0)
+        return configuration->timeout;
+    return BASE_SECONDS + (int)(bytes / SLOWEST_RATE);
+}
+
+static bool
+call(struct propagation *p, const char *const *argv, int timeout, json_t **reply, struct error *err)
+{
+    enum remote_fault fault;
+
+    return remote_call(p->agent, argv, timeout, NULL, NULL, reply, &fault, err);
+}
+
+/* One attempt with p->generation. *GREATEST is the one the replica knows, if it says so. */
+static bool
+announce_once(struct propagation *p, int64_t *greatest, struct error *err)
+{
+    const struct spool_dump *dump = p->dump;
+    time_t at = time(NULL);
+    json_t *object = json_pack(
+        "{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I}", "generation",
+        (json_int_t)p->generation, "sha256", dump->sha256, "nonce", dump->nonce, "digest",
+        dump->digest, "size", (json_int_t)dump->bytes, "principals", (json_int_t)dump->principals,
+        "policies", (json_int_t)dump->policies, "from", p->from, "announced_at", (json_int_t)at,
+        "expires_at",
+        (json_int_t)at + propagation_deadline(p->configuration, dump->bytes) + BASE_SECONDS);
+    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+    const char *argv[] = { "announce", p->realm, text, NULL };
+    json_t *reply = NULL;
+    bool ok = text != NULL ? call(p, argv, VERB_TIMEOUT, &reply, err) : error_memory(err);
+
+    *greatest = json_integer_value(json_object_get(reply, "greatest"));
+    json_decref(reply);
+    json_decref(object);
+    free(text);
+    return ok;
+}
+
+/* After a lost state file here, the replica remembers a greater generation: the greatest wins. */
+static bool
+announce(struct propagation *p, struct error *err)
+{
+    int64_t greatest = 0;
+
+    p->generation = p->dump->generation;
+    if (announce_once(p, &greatest, err))
+        return true;
+    if (err->code != ERROR_REFUSED || greatest < p->generation)
+        return false;
+    p->generation = greatest + 1;
+    error_clear(err);
+    return announce_once(p, &greatest, err);
+}
+
+/* The descriptor of process PID that has the dump open, as a path of its position; "" if none. */
+static void
+find_position(pid_t pid, const char *dump, char *path, size_t size)
+{
+    char folder[64], link[PATH_MAX], target[PATH_MAX];
+    struct dirent *entry;
+    DIR *dir;
+
+    path[0] = '\0';
+    snprintf(folder, sizeof(folder), "/proc/%ld/fd", (long)pid);
+    dir = opendir(folder);
+    while (dir != NULL && path[0] == '\0' && (entry = readdir(dir)) != NULL) {
+        ssize_t n;
+
+        snprintf(link, sizeof(link), "%s/%s", folder, entry->d_name);
+        n = readlink(link, target, sizeof(target) - 1);
+        if (n <= 0)
+            continue;
+        target[n] = '\0';
+        if (strcmp(target, dump) == 0)
+            snprintf(path, size, "/proc/%ld/fdinfo/%s", (long)pid, entry->d_name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+/* kprop prints no progress, but the kernel knows how far it has read. */
+static void
+tell_progress(const struct propagation *p, pid_t pid, double start)
+{
+    char path[PATH_MAX], text[256];
+    unsigned long long pos;
+    int fd;
+    ssize_t n;
+
+    if (p->progress == NULL)
+        return;
+    find_position(pid, p->dump->path, path, sizeof(path));
+    fd = path[0] == '\0' ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (n <= 0)
+        return;
+    text[n] = '\0';
+    if (sscanf(text, "pos: %llu", &pos) == 1)
+        p->progress(p->closure, pos, p->dump->bytes, now() - start);
+}
+
+/* Collect what kprop says, telling progress, until it ends or the deadline passes. */
+static void
+watch_kprop(const struct propagation *p, struct subprocess *child, double deadline,
+            struct buffer *said)
+{
+    struct pollfd fd = { child->out, POLLIN, 0 };
+    double start = now();
+
+    while (now() < deadline) {
+        char data[4096];
+        int ready = poll(&fd, 1, TICK_MS);
+        ssize_t n;
+
+        if (ready == 0) {
+            tell_progress(p, child->pid, start);
+            continue;
+        }
+        n = read(child->out, data, sizeof(data));
+        if (n <= 0 && (n == 0 || errno != EINTR))
+            return;
+        if (n > 0 && said->len + (size_t)n <= said->max)
+            buffer_add(said, data, (size_t)n);
+    }
+}
+
+static bool
+run_kprop(struct propagation *p, struct subprocess_result *result, struct error *err)
+{
+    struct subprocess_options options = { NULL, true, true, true };
+    int deadline = propagation_deadline(p->configuration, p->dump->bytes);
+    char program[PATH_MAX], keytab[PATH_MAX];
+    struct subprocess child;
+    double start = now(), left;
+
+    if (p->configuration->kprop != NULL)
+        snprintf(program, sizeof(program), "%s", p->configuration->kprop);
+    else if (!realm_find_program("kprop", program, sizeof(program), err))
+        return false;
+    snprintf(keytab, sizeof(keytab), "%s", p->keytab);
+    const char *argv[] = {
+        program, "-r", p->realm, "-f", p->dump->path, "-s", keytab, p->host, NULL
+    };
+    if (!subprocess_start(argv, &options, &child, err))
+        return false;
+    watch_kprop(p, &child, start + deadline, &result->err);
+    left = start + deadline - now();
+    subprocess_wait(&child, left > 0 ? (int)(left * 1000) : 0, result);
+    p->transfer_seconds = result->seconds = now() - start;
+    return true;
+}
+
+/* The last lines of kpropd's log there, which have the reason that kprop hides. */
+static void
+fetch_log(struct propagation *p)
+{
+    const char *argv[] = { "logs", "8", NULL };
+    json_t *reply = NULL, *line;
+    size_t index, len = strlen(p->detail);
+    struct error ignored;
+
+    if (!call(p, argv, VERB_TIMEOUT, &reply, &ignored)) {
+        json_decref(reply);
+        return;
+    }
+    json_array_foreach(json_object_get(reply, "kpropd"), index, line)
+    {
+        const char *text = json_string_value(json_object_get(line, "text"));
+
+        if (text == NULL || len + 1 >= sizeof(p->detail))
+            continue;
+        snprintf(p->detail + len, sizeof(p->detail) - len, "%s%s: kpropd: %s", len > 0 ? "\n" : "",
+                 p->host, text);
+        len = strlen(p->detail);
+    }
+    json_decref(reply);
+}
+
+/* The outcome of this generation's load, waiting for one that still runs; NULL if there is none. */
+static json_t *
+fetch_outcome(struct propagation *p)
+{
+    const char *argv[] = { "outcome", p->realm, NULL };
+    int deadline = propagation_deadline(p->configuration, p->dump->bytes);
+    json_t *reply = NULL;
+    struct error ignored;
+
+    if (!call(p, argv, deadline, &reply, &ignored) ||
+        json_integer_value(json_object_get(reply, "generation")) != p->generation) {
+        json_decref(reply);
+        return NULL;
+    }
+    return reply;
+}
+
+static bool
+outcome_failed(struct propagation *p, struct error *err)
+{
+    const char *text = json_string_value(json_object_get(p->outcome, "error"));
+    const char *hint = json_string_value(json_object_get(p->outcome, "hint"));
+    const char *said = json_string_value(json_object_get(p->outcome, "kdb5_util_stderr"));
+    size_t len = strlen(p->detail);
+
+    if (said != NULL && said[0] != '\0')
+        snprintf(p->detail + len, sizeof(p->detail) - len, "%s%s: kdb5_util: %s",
+                 len > 0 ? "\n" : "", p->host, said);
+    error_set(err, ERROR_FAILED, "%s refused the database: %s", p->host,
+              text != NULL && text[0] != '\0' ? text : "the load was not verified");
+    if (hint != NULL && hint[0] != '\0')
+        return error_hint(err, "%s (it still serves its last good database)", hint);
+    return error_hint(err, "it still serves its last good database");
+}
+
+static bool
+kprop_failed(struct propagation *p, const struct subprocess_result *result, struct error *err)
+{
+    char how[256], last[512];
+
+    subprocess_last_line(result, last, sizeof(last));
+    fetch_log(p);
+    error_set(err, result->timed_out ? ERROR_UNREACHABLE : ERROR_FAILED,
+              "cannot propagate to %s: kprop: %s (%s)", p->host,
+              last[0] != '\0' ? last : "nothing said",
+              subprocess_describe(result, how, sizeof(how)));
+    return error_hint(err,
+                      "the lines above are %s's own log; its database is as it was unless they "
+                      "say otherwise",
+                      p->host);
+}
+
+bool
+propagation_send(struct propagation *p, struct error *err)
+{
+    struct subprocess_result result;
+    bool ok = false;
+
+    p->detail[0] = '\0';
+    p->outcome = NULL;
+    subprocess_result_init(&result);
+    if (!announce(p, err) || !run_kprop(p, &result, err))
+        goto cleanup;
+    p->outcome = fetch_outcome(p);
+    if (p->outcome != NULL && json_is_true(json_object_get(p->outcome, "verified")))
+        ok = true;
+    else if (p->outcome != NULL)
+        outcome_failed(p, err);
+    else if (subprocess_succeeded(&result))
+        ok = true;
+    else
+        kprop_failed(p, &result, err);
+
+cleanup:
+    subprocess_result_free(&result);
+    return ok;
+}

@@ -1,0 +1,46 @@
+/*
+ * propagation - one dump to one replica: announce it, let kprop send it, learn what became of it.
+ *
+ * Whatever kprop says proves nothing; the replica's own outcome and digest do.
+ */
+#ifndef KPC_PROPAGATION_H
+#define KPC_PROPAGATION_H
+
+#include "common/errors.h"
+#include "kpropctl/configuration.h"
+#include "kpropctl/remote.h"
+#include "kpropctl/spool.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct propagation {
+    const struct configuration *configuration;
+    const char *realm;
+    const char *host; /* canonical */
+    const char *from; /* principal of this primary */
+    const char *keytab;
+    struct remote *agent;
+    const struct spool_dump *dump;
+    void (*progress)(void *closure, uint64_t done, uint64_t total, double seconds);
+    void *closure;
+
+    /* results */
+    int64_t generation;      /* as announced: above the dump's if the replica knew a greater one */
+    double transfer_seconds; /* of kprop, with the load that it waits for */
+    json_t *outcome;         /* the loader's, or NULL; the caller's */
+    char detail[4096];       /* what kprop said, and the replica's own log lines */
+};
+
+/*
+ * Do it. True when the replica's loader says that it has verified exactly this dump, or kprop
+ * succeeded where no loader told anything (then p->outcome is NULL, and the digest must decide).
+ * False with ERR naming the replica's own reason.
+ */
+bool propagation_send(struct propagation *p, struct error *err);
+
+/* Seconds after which a transfer of BYTES is given up: configured, or derived from its size. */
+int propagation_deadline(const struct configuration *configuration, uint64_t bytes);
+
+#endif

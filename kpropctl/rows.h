@@ -1,0 +1,71 @@
+/*
+ * rows - the functions behind the table of checks. Each sees one row, or makes it hold, as checks.h
+ * says; they share nothing but the walk.
+ */
+#ifndef KPC_ROWS_H
+#define KPC_ROWS_H
+
+#include "kpropctl/checks.h"
+
+/* rows_primary.c: what the primary can tell alone */
+enum verdict see_primary(struct walk *walk, struct step *step);
+enum verdict see_space(struct walk *walk, struct step *step);
+enum verdict see_name(struct walk *walk, struct step *step);
+enum verdict see_principals(struct walk *walk, struct step *step);
+bool make_principals(struct walk *walk, struct step *step, struct error *err);
+enum verdict see_keytab(struct walk *walk, struct step *step);
+
+/* rows_replica.c: what the agent tells of its host, held against the primary's */
+enum verdict see_agent(struct walk *walk, struct step *step);
+enum verdict see_clock(struct walk *walk, struct step *step);
+enum verdict see_realm(struct walk *walk, struct step *step);
+enum verdict see_services(struct walk *walk, struct step *step);
+enum verdict see_replica_keytab(struct walk *walk, struct step *step);
+enum verdict see_replica_space(struct walk *walk, struct step *step);
+enum verdict see_acl(struct walk *walk, struct step *step);
+bool make_acl(struct walk *walk, struct step *step, struct error *err);
+enum verdict see_loader(struct walk *walk, struct step *step);
+bool make_loader(struct walk *walk, struct step *step, struct error *err);
+enum verdict see_kpropd(struct walk *walk, struct step *step);
+bool make_kpropd(struct walk *walk, struct step *step, struct error *err);
+enum verdict see_kdc(struct walk *walk, struct step *step);
+bool make_kdc(struct walk *walk, struct step *step, struct error *err);
+
+/* rows_role.c: is the replica a primary itself? */
+enum verdict see_role(struct walk *walk, struct step *step);
+
+/* rows_port.c: who holds kpropd's port, and can it be reached? */
+enum verdict see_port(struct walk *walk, struct step *step);
+bool make_port(struct walk *walk, struct step *step, struct error *err);
+enum verdict see_reach(struct walk *walk, struct step *step);
+
+/* rows_content.c: the dump, the propagation and its proof */
+enum verdict see_dump(struct walk *walk, struct step *step);
+enum verdict see_content(struct walk *walk, struct step *step);
+bool make_content(struct walk *walk, struct step *step, struct error *err);
+enum verdict see_digest(struct walk *walk, struct step *step);
+enum verdict see_stash(struct walk *walk, struct step *step);
+enum verdict see_ticket(struct walk *walk, struct step *step);
+enum verdict see_record(struct walk *walk, struct step *step);
+bool make_record(struct walk *walk, struct step *step, struct error *err);
+
+/*
+ * The agent's facts, fetched if a change has outdated them. NULL, with STEP telling why, if it does
+ * not answer.
+ */
+const json_t *walk_facts(struct walk *walk, struct step *step);
+
+/* Call verb ARGV (ended by NULL) of the agent; *REPLY is to be freed. False with ERR. */
+bool walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **reply,
+               struct error *err);
+
+/* The string, integer or truth at OBJECT{A}{B} (B may be NULL); "", 0 or false if it is not there.
+ */
+const char *fact_text(const json_t *object, const char *a, const char *b);
+json_int_t fact_integer(const json_t *object, const char *a, const char *b);
+bool fact_true(const json_t *object, const char *a, const char *b);
+
+/* BYTES as "812 kB", "43 MB", into TEXT. */
+const char *bytes_text(uint64_t bytes, char *text, size_t size);
+
+#endif

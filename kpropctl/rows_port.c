@@ -1,0 +1,233 @@
+/* rows_port - who holds kpropd's port on the replica, and does the primary reach it? */
+#include "common/ports.h"
+#include "kpropctl/rows.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { VERB_TIMEOUT = 60 };
+
+enum verdict
+see_services(struct walk *walk, struct step *step)
+{
+    const json_t *facts = walk_facts(walk, step);
+    struct port_spec spec;
+    struct error err;
+    json_int_t there;
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
+    if (!ports_resolve(NULL, &spec, &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    there = fact_integer(facts, "services", "port");
+    if (there == 0) {
+        step_summary(step, "the services file of %s has no krb5_prop/tcp", walk->replica.host);
+        step_hint(step, "add to /etc/services on %s: krb5_prop %d/tcp", walk->replica.host,
+                  spec.port);
+        return IMPOSSIBLE;
+    }
+    if (there != spec.port) {
+        step_summary(step,
+                     "krb5_prop is port %d on this host, and %lld on %s: kprop and kpropd "
+                     "miss each other",
+                     spec.port, (long long)there, walk->replica.host);
+        step_hint(step, "make /etc/services of both hosts agree: krb5_prop is 754/tcp");
+        return IMPOSSIBLE;
+    }
+    step_summary(step, "krb5_prop is port %d on both hosts", spec.port);
+    return HOLDS;
+}
+
+/* The first holder that stands in kpropd's way. */
+static const json_t *
+obstacle(const json_t *report, const char *kind)
+{
+    const json_t *holder;
+    size_t index;
+
+    json_array_foreach(json_object_get(report, "holders"), index, holder)
+    {
+        if (json_is_false(json_object_get(holder, "obstacle")))
+            continue;
+        if (kind == NULL || strcmp(fact_text(holder, "kind", NULL), kind) == 0)
+            return holder;
+    }
+    return NULL;
+}
+
+static void
+name_holder(struct step *step, const struct walk *walk, const json_t *report, const json_t *holder)
+{
+    step_summary(step, "port %lld on %s is held by %s (pid %lld, %s, user %s%s%s)",
+                 (long long)fact_integer(report, "port", NULL), walk->replica.host,
+                 fact_text(holder, "program", NULL)[0] != '\0' ? fact_text(holder, "program", NULL)
+                                                               : "a process out of view",
+                 (long long)fact_integer(holder, "pid", NULL), fact_text(holder, "state", NULL),
+                 fact_text(holder, "user", NULL),
+                 fact_text(holder, "unit", NULL)[0] != '\0' ? ", unit " : "",
+                 fact_text(holder, "unit", NULL));
+    step_detail(step, "command line: %s\n%s", fact_text(holder, "command", NULL),
+                fact_text(holder, "note", NULL));
+}
+
+static enum verdict
+judge_holders(struct walk *walk, struct step *step, const json_t *report)
+{
+    const json_t *reservation = obstacle(report, "reservation"), *other = NULL, *holder;
+    size_t index;
+
+    json_array_foreach(json_object_get(report, "holders"), index, holder)
+    {
+        const char *kind = fact_text(holder, "kind", NULL);
+
+        if (!json_is_false(json_object_get(holder, "obstacle")) &&
+            strcmp(kind, "reservation") != 0 && strcmp(kind, "kpropd") != 0 &&
+            strcmp(kind, "activator") != 0)
+            other = holder;
+    }
+    if (other != NULL) {
+        name_holder(step, walk, report, other);
+        step_hint(step, "%s", fact_text(other, "advice", NULL));
+        if (step->hint[0] == '\0')
+            step_hint(step,
+                      "stop that program, or give it another port; kpropctl does not touch it");
+        return REFUSED;
+    }
+    if (reservation != NULL) {
+        step_summary(step,
+                     "port %lld on %s is reserved by portreserve (pid %lld, file %s): bound, not "
+                     "listening, so netstat and lsof show nobody",
+                     (long long)fact_integer(report, "port", NULL), walk->replica.host,
+                     (long long)fact_integer(reservation, "pid", NULL),
+                     fact_text(reservation, "file", NULL));
+        step_detail(step, "%s", fact_text(report, "warning", NULL));
+        return LACKING;
+    }
+    if (json_is_false(json_object_get(report, "ready"))) {
+        step_summary(step, "port %lld on %s is held, and nobody can be seen who holds it",
+                     (long long)fact_integer(report, "port", NULL), walk->replica.host);
+        step_hint(step, "on %s: kpropctl-agent port", walk->replica.host);
+        return IMPOSSIBLE;
+    }
+    if (json_is_false(json_object_get(report, "lasting"))) {
+        step_summary(step, "port %lld on %s will be reserved by portreserve again at the next boot",
+                     (long long)fact_integer(report, "port", NULL), walk->replica.host);
+        return LACKING;
+    }
+    return HOLDS;
+}
+
+enum verdict
+see_port(struct walk *walk, struct step *step)
+{
+    const char *argv[] = { "port", NULL };
+    json_t *report = NULL;
+    enum verdict verdict;
+    struct error err;
+
+    error_clear(&err);
+    /* A held port is status 1, with the report all the same. */
+    if (!walk_call(walk, argv, VERB_TIMEOUT, &report, &err) &&
+        json_object_get(report, "holders") == NULL) {
+        step_error(step, &err);
+        json_decref(report);
+        return IMPOSSIBLE;
+    }
+    verdict = judge_holders(walk, step, report);
+    if (verdict == HOLDS)
+        step_summary(step, "port %lld on %s is %s", (long long)fact_integer(report, "port", NULL),
+                     walk->replica.host,
+                     obstacle(report, "kpropd") != NULL      ? "kpropd's"
+                     : obstacle(report, "activator") != NULL ? "kpropd's, by inetd or a socket unit"
+                                                             : "free");
+    json_decref(report);
+    return verdict;
+}
+
+bool
+make_port(struct walk *walk, struct step *step, struct error *err)
+{
+    const char *argv[] = { "release", NULL };
+    char before[sizeof(step->summary)];
+    json_t *reply = NULL;
+    bool ok = walk_call(walk, argv, VERB_TIMEOUT, &reply, err);
+
+    snprintf(before, sizeof(before), "%s", step->summary);
+    if (ok)
+        step_summary(step, "%s; released it, and %s releases it at every start of kpropd", before,
+                     fact_text(reply, "dropin", NULL));
+    json_decref(reply);
+    return ok;
+}
+
+/* Connect and close at once: kpropd serves one connection at a time, a held one would stop it. */
+static int
+touch_port(const char *address, int port, int timeout)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST }, *ai = NULL;
+    struct pollfd p = { -1, POLLOUT, 0 };
+    socklen_t len = sizeof(int);
+    char service[16];
+    int code = 0;
+
+    snprintf(service, sizeof(service), "%d", port);
+    if (getaddrinfo(address, service, &hints, &ai) != 0)
+        return EINVAL;
+    p.fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (p.fd < 0 || connect(p.fd, ai->ai_addr, ai->ai_addrlen) != 0)
+        code = errno;
+    if (code == EINPROGRESS) {
+        if (poll(&p, 1, timeout * 1000) <= 0)
+            code = ETIMEDOUT;
+        else if (getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &code, &len) != 0)
+            code = errno;
+    }
+    if (p.fd >= 0)
+        close(p.fd);
+    freeaddrinfo(ai);
+    return code;
+}
+
+enum verdict
+see_reach(struct walk *walk, struct step *step)
+{
+    struct port_spec spec;
+    struct error err;
+    int code;
+
+    if (walk->later_unknown) {
+        step_summary(step, "cannot be told before kpropd runs");
+        return UNTOLD;
+    }
+    if (!ports_resolve(NULL, &spec, &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    code = touch_port(walk->replica.address, spec.port, walk->configuration->connect_timeout);
+    if (code == 0) {
+        step_summary(step, "port %d of %s can be reached from here", spec.port, walk->replica.host);
+        return HOLDS;
+    }
+    step->code = ERROR_UNREACHABLE;
+    step_summary(step, "port %d of %s (%s) cannot be reached from here: %s", spec.port,
+                 walk->replica.host, walk->replica.address, strerror(code));
+    if (code == ECONNREFUSED)
+        step_hint(step,
+                  "kpropd was seen listening there, so something in between refuses: look for "
+                  "a firewall rule that rejects port %d",
+                  spec.port);
+    else
+        step_hint(step,
+                  "kpropd was seen listening there, so something in between drops packets: "
+                  "open %d/tcp from %s in the firewalls",
+                  spec.port, walk->primary.address);
+    return IMPOSSIBLE;
+}

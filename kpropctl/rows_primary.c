@@ -1,0 +1,265 @@
+/* rows_primary - rows that the primary can tell alone, before anybody else is asked. */
+#include "common/backend.h"
+#include "common/ports.h"
+#include "kpropctl/principals.h"
+#include "kpropctl/rows.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *
+bytes_text(uint64_t bytes, char *text, size_t size)
+{
+    static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    while (value >= 1000 && unit < 4) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(text, size, unit == 0 || value >= 10 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return text;
+}
+
+static enum verdict
+not_here(struct step *step, const char *hint, const char *admin_server)
+{
+    step_hint(step, hint[0] == '\0' ? "run this on the primary KDC%s%s" : "%s%s",
+              hint[0] == '\0' ? (admin_server == NULL ? "" : ": ") : hint,
+              hint[0] == '\0' && admin_server != NULL ? admin_server : "");
+    return REFUSED;
+}
+
+/* kpropd serving here means that this host receives the database from another. */
+static bool
+kpropd_runs_here(void)
+{
+    struct port_spec spec;
+    struct ports_options options = { PORTS_AUTO, NULL };
+    struct port_report *report = NULL;
+    struct error ignored;
+    bool found;
+
+    if (!ports_resolve(NULL, &spec, &ignored) || !ports_examine(&spec, &options, &report, &ignored))
+        return false;
+    found = ports_obstacle(report, PORT_KPROPD) != NULL;
+    for (size_t i = 0; i < report->count && !found; i++)
+        found = report->holders[i].kind == PORT_KPROPD;
+    ports_report_free(report);
+    return found;
+}
+
+static bool
+admin_server_elsewhere(const struct realm *realm)
+{
+    char host[256];
+
+    if (realm->admin_server == NULL || realm->admin_server[0] == NULL)
+        return false;
+    for (char **p = realm->admin_server; *p != NULL; p++) {
+        snprintf(host, sizeof(host), "%s", *p);
+        if (host[0] != '[' && strchr(host, ':') == strrchr(host, ':'))
+            host[strcspn(host, ":")] = '\0';
+        if (names_is_local(host))
+            return false;
+    }
+    return true;
+}
+
+static enum verdict
+see_programs(struct walk *walk, struct step *step)
+{
+    char path[PATH_MAX];
+    struct error err;
+
+    if ((walk->configuration->kprop == NULL &&
+         !realm_find_program("kprop", path, sizeof(path), &err)) ||
+        (walk->configuration->kdb5_util == NULL &&
+         !realm_find_program("kdb5_util", path, sizeof(path), &err))) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    return HOLDS;
+}
+
+enum verdict
+see_primary(struct walk *walk, struct step *step)
+{
+    const struct realm *realm = walk->realm;
+    const struct backend *backend = backend_find(realm->backend);
+    const char *admin = realm->admin_server == NULL ? NULL : realm->admin_server[0];
+    struct error err;
+
+    error_clear(&err);
+    if (backend == NULL || !backend_has_files(backend)) {
+        step_summary(step, "realm %s keeps its database in '%s', which kprop does not replicate",
+                     realm->name, realm->backend);
+        step_hint(step, "with LDAP all KDCs share the directory: replicate that instead");
+        return REFUSED;
+    }
+    if (!backend_exists(backend, realm->database)) {
+        step_summary(step, "this host has no database of realm %s (%s)", realm->name,
+                     realm->database);
+        return not_here(step, "", admin);
+    }
+    if (kpropd_runs_here()) {
+        step_summary(step, "kpropd runs on this host: it is a replica of %s, not the primary",
+                     realm->name);
+        return not_here(step, "", admin);
+    }
+    if (admin_server_elsewhere(realm)) {
+        step_summary(step, "this host is not the primary of %s: admin_server is %s", realm->name,
+                     admin);
+        return not_here(step, "", admin);
+    }
+    if (see_programs(walk, step) != HOLDS)
+        return IMPOSSIBLE;
+    walk->principals = principals_open(realm, &err);
+    if (walk->principals == NULL || !names_look_up(NULL, realm->name, &walk->primary, &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    step_summary(step, "%s has database, stash, kprop and kdb5_util of %s", walk->primary.host,
+                 realm->name);
+    return HOLDS;
+}
+
+enum verdict
+see_space(struct walk *walk, struct step *step)
+{
+    char folder[PATH_MAX], need[32], have[32];
+    uint64_t needed, available;
+    struct error err;
+
+    if (!spool_space(walk->configuration, walk->realm, &needed, &available, folder, sizeof(folder),
+                     &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    bytes_text(needed, need, sizeof(need));
+    bytes_text(available, have, sizeof(have));
+    if (available < needed) {
+        step_summary(step, "no room for a dump in %s: it may need %s, %s are free", folder, need,
+                     have);
+        step_hint(step, "free space there, or set state_dir in kpropctl.conf");
+        return IMPOSSIBLE;
+    }
+    step_summary(step, "%s free for dumps in %s", have, folder);
+    return HOLDS;
+}
+
+enum verdict
+see_name(struct walk *walk, struct step *step)
+{
+    struct names *names = &walk->replica;
+    struct error err;
+
+    if (!names_look_up(walk->host, walk->realm->name, names, &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    if (names->local) {
+        step_summary(step, "%s is this host itself", walk->host);
+        step_hint(step, "name another host: a primary is no replica of its own");
+        return REFUSED;
+    }
+    if (strchr(names->host, '.') == NULL) {
+        step_summary(step, "krb5 makes %s of %s: a short name, so the principals will not match",
+                     names->principal, walk->host);
+        step_hint(step, "put the full name first in /etc/hosts of this host: %s HOST.DOMAIN %s",
+                  names->address, names->host);
+        return IMPOSSIBLE;
+    }
+    if (names->reverse[0] != '\0' && strcasecmp(names->reverse, names->host) != 0) {
+        step_summary(step, "%s is %s, but the name of that address is %s", names->host,
+                     names->address, names->reverse);
+        step_hint(step, "make DNS or /etc/hosts agree, or set rdns = false in krb5.conf of both "
+                        "hosts");
+        return HOLDS_BUT;
+    }
+    step_summary(step, "%s is %s%s", names->host, names->address,
+                 names->reverse[0] == '\0' ? ", which has no reverse name" : ", both ways");
+    return HOLDS;
+}
+
+/* Which of the two host principals are not in the database: 0 to 2 names into MISSING. */
+static int
+missing_principals(struct walk *walk, const char **missing, struct error *err)
+{
+    const char *names[] = { walk->primary.principal, walk->replica.principal };
+    int count = 0, kvno;
+
+    for (int i = 0; i < 2; i++) {
+        if (!principals_kvno(walk->principals, names[i], &kvno, err))
+            return -1;
+        if (kvno == 0)
+            missing[count++] = names[i];
+    }
+    return count;
+}
+
+enum verdict
+see_principals(struct walk *walk, struct step *step)
+{
+    const char *missing[2];
+    struct error err;
+    int count = missing_principals(walk, missing, &err);
+
+    if (count < 0) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    if (count > 0) {
+        step_summary(step, "the database has no %s%s%s", missing[0], count > 1 ? " and no " : "",
+                     count > 1 ? missing[1] : "");
+        return LACKING;
+    }
+    step_summary(step, "%s and %s exist", walk->primary.principal, walk->replica.principal);
+    return HOLDS;
+}
+
+bool
+make_principals(struct walk *walk, struct step *step, struct error *err)
+{
+    const char *missing[2];
+    int count = missing_principals(walk, missing, err);
+
+    for (int i = 0; i < count; i++) {
+        if (!principals_create(walk->principals, missing[i], err))
+            return false;
+    }
+    step_summary(step, "created %s%s%s", count > 0 ? missing[0] : "nothing",
+                 count > 1 ? " and " : "", count > 1 ? missing[1] : "");
+    return count >= 0;
+}
+
+enum verdict
+see_keytab(struct walk *walk, struct step *step)
+{
+    enum keytab_state state;
+    struct error err;
+
+    walk->keytab =
+        walk->configuration->keytab != NULL ? walk->configuration->keytab : walk->realm->keytab;
+    error_clear(&err);
+    if (walk->dry_run && walk->later_unknown) {
+        step_summary(step, "cannot be told before the principals exist");
+        return UNTOLD;
+    }
+    if (!principals_match_keytab(walk->principals, walk->primary.principal, walk->keytab, &state,
+                                 &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    if (state == KEYTAB_CURRENT) {
+        step_summary(step, "%s holds the current key of %s", walk->keytab, walk->primary.principal);
+        return HOLDS;
+    }
+    step_error(step, &err);
+    step_hint(step, "on this host: kadmin.local -q 'ktadd -norandkey -k %s %s'", walk->keytab,
+              walk->primary.principal);
+    return IMPOSSIBLE;
+}

@@ -1,0 +1,443 @@
+/* rows_replica - rows that the agent's facts tell, held against what the primary knows. */
+#include "kpropctl/principals.h"
+#include "kpropctl/rows.h"
+#include "kpropctl/tickets.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VERB_TIMEOUT = 60, START_TIMEOUT = 240 };
+
+static const json_t *
+member(const json_t *object, const char *a, const char *b)
+{
+    const json_t *value = json_object_get(object, a);
+
+    return b == NULL ? value : json_object_get(value, b);
+}
+
+const char *
+fact_text(const json_t *object, const char *a, const char *b)
+{
+    const char *text = json_string_value(member(object, a, b));
+
+    return text == NULL ? "" : text;
+}
+
+json_int_t
+fact_integer(const json_t *object, const char *a, const char *b)
+{
+    return json_integer_value(member(object, a, b));
+}
+
+bool
+fact_true(const json_t *object, const char *a, const char *b)
+{
+    return json_is_true(member(object, a, b));
+}
+
+bool
+walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **reply,
+          struct error *err)
+{
+    enum remote_fault fault;
+
+    *reply = NULL;
+    if (walk->agent == NULL)
+        return error_set(err, ERROR_UNREACHABLE, "not connected to the agent on %s", walk->host);
+    return remote_call(walk->agent, argv, timeout, NULL, NULL, reply, &fault, err);
+}
+
+static double
+wall_clock(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static bool
+fetch_facts(struct walk *walk, struct error *err)
+{
+    const char *argv[] = { "facts", walk->realm->name, NULL };
+    json_t *reply = NULL;
+
+    if (walk->facts != NULL)
+        return true;
+    if (!walk_call(walk, argv, VERB_TIMEOUT, &reply, err)) {
+        json_decref(reply);
+        return false;
+    }
+    walk->facts = reply;
+    walk->facts_skew = json_number_value(json_object_get(reply, "time")) - wall_clock();
+    return true;
+}
+
+const json_t *
+walk_facts(struct walk *walk, struct step *step)
+{
+    struct error err;
+
+    error_clear(&err);
+    if (fetch_facts(walk, &err))
+        return walk->facts;
+    step_error(step, &err);
+    return NULL;
+}
+
+static bool
+connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct error *err)
+{
+    char cache[PATH_MAX];
+
+    *fault = REMOTE_NO_TICKET;
+    snprintf(cache, sizeof(cache), "%s/%s.ccache", walk->configuration->runtime_dir,
+             walk->realm->name);
+    if (!tickets_obtain(walk->primary.principal, walk->keytab, cache, fresh, err))
+        return false;
+    walk->agent =
+        remote_open(walk->replica.host, walk->configuration->agent_port, walk->replica.principal,
+                    walk->configuration->connect_timeout, fault, err);
+    return walk->agent != NULL;
+}
+
+/* A cached ticket may be of a KDC database that is gone: a second try with a fresh one tells. */
+enum verdict
+see_agent(struct walk *walk, struct step *step)
+{
+    enum remote_fault fault;
+    struct error err;
+    bool connected;
+
+    error_clear(&err);
+    connected = connect_agent(walk, false, &fault, &err);
+    if (!connected && (fault == REMOTE_NO_TICKET || fault == REMOTE_KEYTAB))
+        connected = connect_agent(walk, true, &fault, &err);
+    if (!connected || !fetch_facts(walk, &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    step_summary(step, "kpropctl-agent %s on %s answers, and lets %s in",
+                 fact_text(walk->facts, "agent", "version"), walk->replica.host,
+                 walk->primary.principal);
+    return HOLDS;
+}
+
+enum verdict
+see_clock(struct walk *walk, struct step *step)
+{
+    const char *which = walk->facts_skew < 0 ? "behind" : "ahead";
+    double skew = walk->facts_skew < 0 ? -walk->facts_skew : walk->facts_skew;
+
+    if (skew > walk->configuration->max_clock_skew) {
+        step_summary(step, "the clock of %s is %.0f s %s", walk->replica.host, skew, which);
+        step_hint(step, "start chrony or systemd-timesyncd on both hosts: Kerberos allows 300 s");
+        return IMPOSSIBLE;
+    }
+    if (skew > 30) {
+        step_summary(step, "the clock of %s is %.0f s %s: tickets still work, but not for long",
+                     walk->replica.host, skew, which);
+        step_hint(step, "start chrony or systemd-timesyncd on both hosts");
+        return HOLDS_BUT;
+    }
+    step_summary(step, "the clocks are less than %d s apart", (int)skew + 1);
+    return HOLDS;
+}
+
+enum verdict
+see_realm(struct walk *walk, struct step *step)
+{
+    const json_t *facts = walk_facts(walk, step);
+    const char *name, *version, *krb5_name;
+    json_int_t dump_version;
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
+    name = fact_text(facts, "realm", "name");
+    version = fact_text(facts, "krb5", "version");
+    krb5_name = fact_text(facts, "host", "krb5_name");
+    dump_version = fact_integer(facts, "krb5", "dump_version");
+    if (strcmp(name, walk->realm->name) != 0) {
+        step_summary(step, "%s serves realm %s, not %s", walk->replica.host, name,
+                     walk->realm->name);
+        return IMPOSSIBLE;
+    }
+    if (strcmp(fact_text(facts, "realm", "backend"), "kldap") == 0) {
+        step_summary(step, "%s keeps the realm in LDAP, which kprop does not replicate",
+                     walk->replica.host);
+        step_hint(step, "with LDAP all KDCs share the directory");
+        return REFUSED;
+    }
+    if (krb5_name[0] != '\0' && strcasecmp(krb5_name, walk->replica.host) != 0) {
+        step_summary(step, "the primary calls the replica %s, it calls itself %s",
+                     walk->replica.host, krb5_name);
+        step_hint(step,
+                  "kpropd would refuse with 'The ticket isn't for us': make hostname, DNS and "
+                  "/etc/hosts of %s say %s",
+                  walk->replica.address, walk->replica.host);
+        return IMPOSSIBLE;
+    }
+    if (dump_version != 0 && dump_version < 7) {
+        step_summary(step, "krb5 %s on %s cannot load the dump format of this host", version,
+                     walk->replica.host);
+        step_hint(step, "upgrade krb5 on %s to 1.11 or later", walk->replica.host);
+        return IMPOSSIBLE;
+    }
+    step_summary(step, "%s runs krb5 %s for %s", walk->replica.host,
+                 version[0] == '\0' ? "of unknown version" : version, name);
+    return HOLDS;
+}
+
+enum verdict
+see_replica_keytab(struct walk *walk, struct step *step)
+{
+    const json_t *facts = walk_facts(walk, step), *entries, *entry;
+    const char *file, *error;
+    struct error err;
+    json_int_t newest = 0;
+    size_t index;
+    int kvno;
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
+    if (!principals_kvno(walk->principals, walk->replica.principal, &kvno, &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    file = fact_text(facts, "keytab", "file");
+    error = fact_text(facts, "keytab", "error");
+    entries = member(facts, "keytab", "entries");
+    json_array_foreach(entries, index, entry)
+    {
+        json_int_t value = fact_integer(entry, "kvno", NULL);
+
+        if (strcmp(fact_text(entry, "principal", NULL), walk->replica.principal) == 0 &&
+            value > newest)
+            newest = value;
+        if (value == kvno && newest == kvno)
+            break;
+    }
+    if (newest == kvno) {
+        step_summary(step, "%s on %s holds the current key (kvno %d) of %s", file,
+                     walk->replica.host, kvno, walk->replica.principal);
+        return HOLDS;
+    }
+    if (error[0] != '\0')
+        step_summary(step, "%s cannot read its keytab %s: %s", walk->replica.host, file, error);
+    else if (newest == 0)
+        step_summary(step, "keytab %s on %s has no key of %s", file, walk->replica.host,
+                     walk->replica.principal);
+    else
+        step_summary(step, "keytab %s on %s holds kvno %lld of %s, the database has kvno %d", file,
+                     walk->replica.host, (long long)newest, walk->replica.principal, kvno);
+    step_hint(step,
+              "extract the key again: here kadmin.local -q 'ktadd -norandkey -k FILE %s'; bring "
+              "FILE to %s, mode 0600",
+              walk->replica.principal, walk->replica.host);
+    return IMPOSSIBLE;
+}
+
+enum verdict
+see_replica_space(struct walk *walk, struct step *step)
+{
+    const json_t *facts = walk_facts(walk, step);
+    uint64_t needed, available;
+    char folder[PATH_MAX], need[32], have[32];
+    const json_t *space;
+    json_int_t free_database, free_spool;
+    struct error err;
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
+    if (!spool_space(walk->configuration, walk->realm, &needed, &available, folder, sizeof(folder),
+                     &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    space = json_object_get(facts, "space");
+    free_database = fact_integer(space, "database", "free");
+    free_spool = fact_integer(space, "spool", "free");
+    bytes_text(needed, need, sizeof(need));
+    bytes_text((uint64_t)(free_database < free_spool ? free_database : free_spool), have,
+               sizeof(have));
+    if ((uint64_t)free_database < needed || (uint64_t)free_spool < needed) {
+        step_summary(step, "no room on %s: a load may need %s, %s are free in %s",
+                     walk->replica.host, need, have,
+                     fact_text(space, free_database < free_spool ? "database" : "spool", "path"));
+        step_hint(step, "free space there: kpropd would load a cut dump, and kprop say SUCCEEDED");
+        return IMPOSSIBLE;
+    }
+    step_summary(step, "%s free on %s", have, walk->replica.host);
+    return HOLDS;
+}
+
+enum verdict
+see_acl(struct walk *walk, struct step *step)
+{
+    const json_t *facts = walk_facts(walk, step), *entries, *entry;
+    size_t index;
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
+    entries = member(facts, "acl", "entries");
+    json_array_foreach(entries, index, entry)
+    {
+        const char *name =
+            json_is_string(entry) ? json_string_value(entry) : fact_text(entry, "principal", NULL);
+
+        if (strcmp(name, walk->primary.principal) == 0) {
+            step_summary(step, "%s lists %s", fact_text(facts, "acl", "file"),
+                         walk->primary.principal);
+            return HOLDS;
+        }
+    }
+    step_summary(step,
+                 fact_true(facts, "acl", "exists") ? "%s on %s does not list %s"
+                                                   : "%s is missing on %s (%s is not listed)",
+                 fact_text(facts, "acl", "file"), walk->replica.host, walk->primary.principal);
+    return LACKING;
+}
+
+bool
+make_acl(struct walk *walk, struct step *step, struct error *err)
+{
+    const char *argv[] = { "acl-add", walk->realm->name, walk->primary.principal, NULL };
+    json_t *reply = NULL;
+    bool ok = walk_call(walk, argv, VERB_TIMEOUT, &reply, err);
+
+    if (ok)
+        step_summary(step, "added %s to %s", walk->primary.principal,
+                     fact_text(reply, "file", NULL));
+    json_decref(reply);
+    return ok;
+}
+
+enum verdict
+see_loader(struct walk *walk, struct step *step)
+{
+    const json_t *facts = walk_facts(walk, step), *kpropd;
+    bool running;
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
+    kpropd = json_object_get(facts, "kpropd");
+    running = json_is_integer(json_object_get(kpropd, "pid"));
+    if (fact_text(kpropd, "unit", NULL)[0] == '\0') {
+        step_summary(step,
+                     "kpropd has no systemd unit on %s: databases are loaded by kdb5_util "
+                     "itself, and checked afterwards",
+                     walk->replica.host);
+        step_hint(step, "start kpropd with -p " KPC_LOADER " to have loads checked before they "
+                        "replace the database");
+        return HOLDS_BUT;
+    }
+    if (fact_true(kpropd, "dropin", NULL) && (!running || fact_true(kpropd, "loader", NULL))) {
+        step_summary(step,
+                     "%s loads with kpropctl's loader: nothing unverified replaces the "
+                     "database",
+                     fact_text(kpropd, "unit", NULL));
+        return HOLDS;
+    }
+    step_summary(step, "%s loads with kdb5_util alone, which can destroy the database",
+                 fact_text(kpropd, "unit", NULL));
+    return LACKING;
+}
+
+bool
+make_loader(struct walk *walk, struct step *step, struct error *err)
+{
+    const char *argv[] = { "use-loader", walk->realm->name, NULL };
+    json_t *reply = NULL;
+    bool ok = walk_call(walk, argv, START_TIMEOUT, &reply, err);
+
+    if (ok)
+        step_summary(step, "%s now loads with kpropctl's loader (%s)",
+                     fact_text(reply, "unit", NULL), fact_text(reply, "dropin", NULL));
+    json_decref(reply);
+    return ok;
+}
+
+/* A service that must be active, enabled and seen listening. */
+static enum verdict
+see_service(struct walk *walk, struct step *step, const char *key, const char *program)
+{
+    const json_t *facts = walk_facts(walk, step), *service;
+    const char *unit, *active;
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
+    service = json_object_get(facts, key);
+    unit = fact_text(service, "unit", NULL);
+    active = fact_text(service, "active", NULL);
+    if (!json_is_integer(json_object_get(service, "pid"))) {
+        step_summary(step, "%s does not run on %s%s%s%s", program, walk->replica.host,
+                     active[0] != '\0' ? " (" : "", active, active[0] != '\0' ? ")" : "");
+        return LACKING;
+    }
+    if (!fact_true(service, "listening", NULL)) {
+        step_summary(step, "%s runs on %s (pid %lld) but does not listen", program,
+                     walk->replica.host, (long long)fact_integer(service, "pid", NULL));
+        return LACKING;
+    }
+    if (unit[0] != '\0' && strcmp(active, "active") != 0) {
+        step_summary(
+            step, "%s runs on %s (pid %lld), but not by its unit %s: it was started by hand",
+            program, walk->replica.host, (long long)fact_integer(service, "pid", NULL), unit);
+        return LACKING;
+    }
+    if (unit[0] != '\0' && !fact_true(service, "enabled", NULL)) {
+        step_summary(step, "%s runs on %s, but is not enabled: it will be gone after a reboot",
+                     unit, walk->replica.host);
+        return LACKING;
+    }
+    step_summary(step, "%s is seen listening on %s (pid %lld)%s%s", program, walk->replica.host,
+                 (long long)fact_integer(service, "pid", NULL),
+                 unit[0] != '\0' ? ", enabled as " : "", unit);
+    return HOLDS;
+}
+
+static bool
+start_service(struct walk *walk, struct step *step, const char *verb, const char *program,
+              struct error *err)
+{
+    const char *argv[] = { verb, walk->realm->name, NULL };
+    json_t *reply = NULL;
+    bool ok = walk_call(walk, argv, START_TIMEOUT, &reply, err);
+
+    if (ok)
+        step_summary(step, "started and enabled %s: %s listens with pid %lld",
+                     fact_text(reply, "unit", NULL), program,
+                     (long long)fact_integer(reply, "pid", NULL));
+    json_decref(reply);
+    return ok;
+}
+
+enum verdict
+see_kpropd(struct walk *walk, struct step *step)
+{
+    return see_service(walk, step, "kpropd", "kpropd");
+}
+
+bool
+make_kpropd(struct walk *walk, struct step *step, struct error *err)
+{
+    return start_service(walk, step, "start-kpropd", "kpropd", err);
+}
+
+enum verdict
+see_kdc(struct walk *walk, struct step *step)
+{
+    return see_service(walk, step, "kdc", "krb5kdc");
+}
+
+bool
+make_kdc(struct walk *walk, struct step *step, struct error *err)
+{
+    return start_service(walk, step, "start-kdc", "krb5kdc", err);
+}
