@@ -173,12 +173,19 @@ announcement_done(const char *state, const char *realm, const struct announcemen
                   struct error *err)
 {
     json_t *object = to_json(a);
+    struct announcement pending;
     char name[4096];
+    bool found;
 
     json_object_set_new(object, "loaded_at", json_integer((json_int_t)time(NULL)));
     if (!write_file(state, realm, "last_good", object, err) ||
         !outcome_file_name(state, realm, "announced", name, sizeof(name), err))
         return false;
+    /* The next one may have been announced while this was being loaded. */
+    if (announcement_read(state, realm, &pending, &found, err) &&
+        (pending.generation != a->generation ||
+         memcmp(pending.sha256, a->sha256, sizeof(a->sha256)) != 0))
+        return true;
     if (unlink(name) != 0 && errno != ENOENT)
         return error_errno(err, ERROR_INTERNAL, errno, "cannot remove %s", name);
     return true;

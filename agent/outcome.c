@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FILE_LIMIT = 64 * 1024 };
 
@@ -149,4 +150,17 @@ outcome_read(const char *state, const char *realm, struct error *err)
     if (object == NULL && errno == ENOENT)
         error_clear(err);
     return object;
+}
+
+void
+outcome_forget(const char *state, const char *realm, uint64_t generation)
+{
+    struct error ignored;
+    json_t *object = outcome_read(state, realm, &ignored);
+    char name[4096];
+
+    if ((uint64_t)json_integer_value(json_object_get(object, "generation")) == generation &&
+        outcome_file_name(state, realm, "outcome", name, sizeof(name), &ignored))
+        unlink(name);
+    json_decref(object);
 }

@@ -52,6 +52,9 @@ bool outcome_write(const char *state, const char *realm, const struct outcome *o
  * code), or the file cannot be read. */
 json_t *outcome_read(const char *state, const char *realm, struct error *err);
 
+/* Forget the outcome of REALM if it is of GENERATION, which is to be sent again. */
+void outcome_forget(const char *state, const char *realm, uint64_t generation);
+
 /* STATE/REALM.SUFFIX into NAME; refuses a realm that is no plain file name. */
 bool outcome_file_name(const char *state, const char *realm, const char *suffix, char *name,
                        size_t size, struct error *err);

@@ -1,0 +1,297 @@
+/* database_verbs - see database_verbs.h. */
+#include "agent/database_verbs.h"
+
+#include "agent/announcement.h"
+#include "agent/loader.h"
+#include "agent/outcome.h"
+#include "common/buffers.h"
+#include "common/database.h"
+#include "common/log.h"
+#include "common/realm.h"
+#include "common/snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WALK_MS = 10 * 60 * 1000, WAIT_SECONDS = 240, WAIT_MAX = 3600, PARTS_MAX = 10000 };
+
+/* A realm and a snapshot of its database. */
+struct subject {
+    struct realm *realm;
+    const struct backend *backend;
+    struct snapshot *snapshot;
+    struct backend_identity identity;
+    struct database database;
+};
+
+static bool
+find_backend(struct subject *s, struct error *err)
+{
+    s->backend = backend_find(s->realm->backend);
+    if (s->backend == NULL)
+        return error_set(err, ERROR_FAILED, "cannot read the database of %s: unknown db_library %s",
+                         s->realm->name, s->realm->backend);
+    if (backend_has_files(s->backend))
+        return true;
+    error_set(err, ERROR_REFUSED, "cannot read the database of %s: it is kept in LDAP",
+              s->realm->name);
+    return error_hint(err, "The directory replicates itself; kprop has no business there");
+}
+
+static void
+subject_close(struct subject *s)
+{
+    snapshot_free(s->snapshot);
+    realm_free(s->realm);
+    memset(s, 0, sizeof(*s));
+}
+
+static void
+tell_recovery(const char *realm, enum backend_recovered what)
+{
+    if (what == BACKEND_COMPLETED)
+        log_notice("realm %s: completed the promotion of a load that was killed", realm);
+    else if (what == BACKEND_UNDONE)
+        log_notice("realm %s: gave up the promotion of a load that was killed", realm);
+}
+
+static bool
+subject_open(struct subject *s, const char *realm, bool copy, struct error *err)
+{
+    enum backend_recovered what;
+
+    memset(s, 0, sizeof(*s));
+    if (!realm_load(realm, &s->realm, err))
+        return false;
+    if (!find_backend(s, err) || !loader_recover(s->backend, s->realm->database, &what, err))
+        goto failed;
+    tell_recovery(s->realm->name, what);
+    if (!copy)
+        return true;
+    if (!snapshot_new(s->backend, s->realm->database, NULL, &s->snapshot, &s->identity, err))
+        goto failed;
+    s->database = (struct database){ s->backend, s->realm->name, snapshot_path(s->snapshot),
+                                     s->realm->stash, s->realm->master_key };
+    return true;
+
+failed:
+    subject_close(s);
+    return false;
+}
+
+bool
+database_recover(const char *realm, struct error *err)
+{
+    struct subject subject;
+
+    memset(&subject, 0, sizeof(subject));
+    if (!realm_load(realm, &subject.realm, err))
+        return false;
+    realm_free(subject.realm);
+    if (!subject_open(&subject, realm, false, err))
+        return err->code == ERROR_REFUSED;
+    subject_close(&subject);
+    return true;
+}
+
+bool
+database_verb_announce(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    const char *state = call->settings->state, *realm = call->argv[0];
+    json_error_t where;
+    json_t *object = json_loads(call->argv[1], JSON_REJECT_DUPLICATES, &where);
+    struct announcement a;
+    bool ok;
+
+    if (object == NULL)
+        return error_set(err, ERROR_USAGE, "cannot read the announcement: %s", where.text);
+    ok = announcement_parse(object, call->peer, &a, err) &&
+         announcement_store(state, realm, &a, err);
+    json_decref(object);
+    if (ok) {
+        outcome_forget(state, realm, a.generation);
+        *reply = json_pack("{s:I, s:I, s:I}", "generation", (json_int_t)a.generation, "greatest",
+                           (json_int_t)announcement_greatest(state, realm), "expires_at",
+                           (json_int_t)a.expires_at);
+    } else if (err->code == ERROR_REFUSED) {
+        *reply = json_pack("{s:I}", "greatest", (json_int_t)announcement_greatest(state, realm));
+    }
+    return ok;
+}
+
+bool
+database_verb_digest(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    unsigned char nonce[DIGEST_NONCE_SIZE];
+    struct database_question question = { nonce, true };
+    struct database_answer answer;
+    struct subject subject;
+    bool ok;
+
+    if (!hex_decode(call->argv[1], nonce, sizeof(nonce)))
+        return error_set(err, ERROR_USAGE, "cannot use nonce '%s': not %d hexadecimal digits",
+                         call->argv[1], 2 * DIGEST_NONCE_SIZE);
+    if (!subject_open(&subject, call->argv[0], true, err))
+        return false;
+    ok = database_examine(&subject.database, &question, WALK_MS, &answer, err);
+    if (ok) {
+        *reply = json_pack("{s:o, s:o, s:I, s:I, s:b, s:s, s:s, s:f}", "digest",
+                           outcome_hex(answer.digest, sizeof(answer.digest)), "nonce",
+                           outcome_hex(nonce, sizeof(nonce)), "principals",
+                           (json_int_t)answer.principals, "policies", (json_int_t)answer.policies,
+                           "stash_opens", answer.stash_opens, "stash_error", answer.stash_error,
+                           "identity", subject.identity.text, "seconds", answer.seconds);
+    } else {
+        error_hint(err, "The database is damaged: send it again, with the loader in place nothing "
+                        "else is needed");
+    }
+    subject_close(&subject);
+    return ok;
+}
+
+/* The entries of one part of all names. */
+struct collection {
+    json_t *principals;
+    json_t *policies;
+    unsigned part;
+    unsigned parts;
+};
+
+/* FNV-1a. */
+static unsigned
+part_of(const char *name, unsigned parts)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return hash % parts;
+}
+
+static bool
+collect(void *arg, enum database_kind kind, const char *name, time_t modified)
+{
+    struct collection *c = arg;
+    json_t *object = kind == DATABASE_POLICY ? c->policies : c->principals;
+
+    if (part_of(name, c->parts) != c->part)
+        return true;
+    /* A name that is no UTF-8 cannot be told in JSON; no client of a KDC could ask for it either.
+     */
+    return json_object_set_new(object, name, json_integer((json_int_t)modified)) == 0 ||
+           json_string(name) == NULL;
+}
+
+static bool
+parse_part(const char *text, struct collection *c, struct error *err)
+{
+    char tail;
+
+    if (sscanf(text, "%u/%u%c", &c->part, &c->parts, &tail) == 2 && c->parts > 0 &&
+        c->parts <= PARTS_MAX && c->part < c->parts)
+        return true;
+    return error_set(err, ERROR_USAGE, "cannot read part '%s': not as 0/10 to 9/10", text);
+}
+
+bool
+database_verb_inventory(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct collection c = { NULL, NULL, 0, 1 };
+    struct subject subject;
+    bool ok;
+
+    if (call->argc > 1 && !parse_part(call->argv[1], &c, err))
+        return false;
+    if (!subject_open(&subject, call->argv[0], true, err))
+        return false;
+    c.principals = json_object();
+    c.policies = json_object();
+    *reply = json_pack("{s:o, s:o}", "principals", c.principals, "policies", c.policies);
+    ok = *reply != NULL && database_inventory(&subject.database, WALK_MS, collect, &c, err);
+    if (!ok && *reply == NULL)
+        error_memory(err);
+    if (!ok) {
+        json_decref(*reply);
+        *reply = NULL;
+    }
+    subject_close(&subject);
+    return ok;
+}
+
+/* Wait until no load of DATABASE runs, at most SECONDS. */
+static void
+wait_for_load(const char *database, long seconds, struct loader_progress *progress)
+{
+    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
+
+    for (long waited = 0;; waited++) {
+        loader_look(database, progress);
+        if (!progress->running || waited >= seconds * 20)
+            return;
+        if (waited % 40 == 39)
+            verbs_progress("a load has been running for %.0f s, at stage '%s'",
+                           difftime(time(NULL), 0) - progress->since, progress->stage);
+        nanosleep(&nap, NULL);
+    }
+}
+
+static json_t *
+pending(const char *state, const char *realm)
+{
+    struct announcement a;
+    struct error ignored;
+    bool found;
+
+    if (!announcement_read(state, realm, &a, &found, &ignored) || !found)
+        return json_null();
+    return json_pack("{s:I, s:s, s:I, s:I}", "generation", (json_int_t)a.generation, "from", a.from,
+                     "announced_at", (json_int_t)a.announced_at, "expires_at",
+                     (json_int_t)a.expires_at);
+}
+
+static json_t *
+running(const struct loader_progress *p)
+{
+    if (!p->running)
+        return json_null();
+    return json_pack("{s:i, s:f, s:s, s:I}", "pid", p->pid, "since", p->since, "stage", p->stage,
+                     "generation", (json_int_t)p->generation);
+}
+
+bool
+database_verb_outcome(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    const char *state = call->settings->state;
+    struct loader_progress progress;
+    long seconds = WAIT_SECONDS;
+    struct subject subject;
+    json_t *last;
+
+    if (call->argc > 1) {
+        char *end;
+
+        seconds = strtol(call->argv[1], &end, 10);
+        if (*end != '\0' || end == call->argv[1] || seconds < 0 || seconds > WAIT_MAX)
+            return error_set(err, ERROR_USAGE, "cannot wait for '%s' seconds: not 0 to %d",
+                             call->argv[1], WAIT_MAX);
+    }
+    if (!subject_open(&subject, call->argv[0], false, err))
+        return false;
+    wait_for_load(subject.realm->database, seconds, &progress);
+    *reply = outcome_read(state, subject.realm->name, err);
+    if (*reply == NULL && err->code == ERROR_NONE)
+        *reply = json_pack("{s:n}", "generation");
+    if (*reply != NULL) {
+        last = announcement_last_good(state, subject.realm->name);
+        json_object_set_new(*reply, "running", running(&progress));
+        json_object_set_new(*reply, "pending", pending(state, subject.realm->name));
+        json_object_set_new(*reply, "last_good", last != NULL ? last : json_null());
+        json_object_set_new(
+            *reply, "greatest",
+            json_integer((json_int_t)announcement_greatest(state, subject.realm->name)));
+    }
+    subject_close(&subject);
+    return *reply != NULL;
+}
