@@ -2,6 +2,7 @@
 #include "agent/verbs.h"
 
 #include "agent/acl.h"
+#include "agent/database_verbs.h"
 #include "agent/facts.h"
 #include "agent/kpropd.h"
 #include "agent/verb_port.h"
@@ -60,6 +61,14 @@ static const struct verb table[] = {
       0, 1, VERB_CHANGING, false, 120, verb_release },
     { "release-at-start", "PORT", "what kpropd's unit runs before kpropd; no lock, no drop-in",
       1, 1, VERB_READING, true, 30, verb_release_at_start },
+    { "digest", "REALM NONCEHEX", "the digest of a copy of the live database",
+      2, 2, VERB_READING, false, 1200, database_verb_digest },
+    { "inventory", "REALM [PART/PARTS]", "its principals and policies, and when they were changed",
+      1, 2, VERB_READING, false, 1200, database_verb_inventory },
+    { "outcome", "REALM [SECONDS]", "what became of the last load; waits for one that runs",
+      1, 2, VERB_READING, false, 3700, database_verb_outcome },
+    { "announce", "REALM JSON", "take no other dump than this one",
+      2, 2, VERB_CHANGING, false, 30, database_verb_announce },
     { "acl-add", "REALM PRINCIPAL", "let PRINCIPAL propagate to this host",
       2, 2, VERB_CHANGING, false, 60, kpropd_verb_acl_add },
     { "use-loader", "REALM", "make kpropd load databases with our loader",
