@@ -20,17 +20,11 @@
 #include "common/digest.h"
 
 #include "common/buffers.h"
+#include "common/evp.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/opensslv.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if OPENSSL_VERSION_NUMBER < 0x10100000L
-#define EVP_MD_CTX_new EVP_MD_CTX_create
-#define EVP_MD_CTX_free EVP_MD_CTX_destroy
-#endif
 
 #define BLOCK_SIZE 64 /* of SHA-256 */
 

@@ -6,8 +6,8 @@
 
 #include "common/buffers.h"
 #include "common/dump_record.h"
+#include "common/evp.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

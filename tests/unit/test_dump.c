@@ -459,12 +459,12 @@ test_no_secret(void **state)
 
         if (SAMPLE[i] != '\t')
             continue;
-        snprintf(text, sizeof(text), "%.*s%s", (int)i, SAMPLE, SAMPLE + i + 1);
+        snprintf(text, sizeof(text), "%.*s%s", (int)i, SAMPLE, &SAMPLE[i + 1]);
         r = decode(text);
         assert_false(r.ok);
         assert_null(strstr(r.err.text, "beef"));
         assert_null(strstr(r.err.text, "0405"));
-        snprintf(text, sizeof(text), "%.*s\t%s", (int)i, SAMPLE, SAMPLE + i);
+        snprintf(text, sizeof(text), "%.*s\t%s", (int)i, SAMPLE, &SAMPLE[i]);
         r = decode(text);
         assert_false(r.ok);
         assert_null(strstr(r.err.text, "beef"));
