@@ -2,10 +2,14 @@
  * more. */
 #include "agent/facts.h"
 
+#include "agent/announcement.h"
 #include "agent/kpropd.h"
 #include "agent/kpropd_acl.h"
+#include "agent/loader.h"
+#include "agent/outcome.h"
 #include "agent/services.h"
 #include "agent/systemd.h"
+#include "common/backend.h"
 #include "common/files.h"
 #include "common/realm.h"
 
@@ -273,15 +277,77 @@ space_of(const char *path)
                      (json_int_t)st.f_blocks * (json_int_t)st.f_frsize);
 }
 
-static json_t *
-facts_load(void)
+static double
+seconds_now(void)
 {
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static json_t *
+facts_load(const struct realm *realm)
+{
+    struct loader_progress progress;
     double since;
     pid_t pid;
 
-    if (!kpropd_load_running(&pid, &since))
-        return json_pack("{s:b, s:n, s:n}", "running", false, "since", "pid");
-    return json_pack("{s:b, s:f, s:i}", "running", true, "since", since, "pid", (int)pid);
+    loader_look(realm->database, &progress);
+    if (progress.running)
+        return json_pack("{s:b, s:f, s:i, s:s}", "running", true, "since", progress.since, "pid",
+                         progress.pid, "stage", progress.stage);
+    if (kpropd_load_running(&pid, &since))
+        return json_pack("{s:b, s:f, s:i, s:n}", "running", true, "since", since, "pid", (int)pid,
+                         "stage");
+    return json_pack("{s:b, s:n, s:n, s:n}", "running", false, "since", "pid", "stage");
+}
+
+/*
+ * The counts are those of the last load, for as long as the files have not been written since: the
+ * live database itself is not opened.
+ */
+static json_t *
+facts_database(const struct realm *realm, const json_t *last)
+{
+    const struct backend *backend = backend_find(realm->backend);
+    json_t *principals = NULL, *policies = NULL;
+    struct backend_identity identity;
+    struct error err;
+    bool exists = false;
+    uint64_t bytes = 0;
+
+    error_clear(&err);
+    if (backend != NULL && backend_has_files(backend)) {
+        exists = backend_exists(backend, realm->database);
+        bytes = backend_size(backend, realm->database);
+    }
+    if (exists && json_is_true(json_object_get(last, "loaded")) &&
+        backend_identify(backend, realm->database, &identity, &err) &&
+        seconds_now() - identity.age <= json_number_value(json_object_get(last, "finished"))) {
+        principals = json_object_get(last, "principals");
+        policies = json_object_get(last, "policies");
+    }
+    return json_pack("{s:b, s:I, s:n, s:n, s:O?, s:O?}", "exists", exists, "bytes",
+                     (json_int_t)bytes, "opens", "error", "principals", principals, "policies",
+                     policies);
+}
+
+/* What the primary announced and has not sent yet, or null. */
+static json_t *
+facts_announced(const struct settings *settings, const struct realm *realm)
+{
+    struct announcement pending;
+    char name[PATH_MAX];
+    struct error err;
+    json_t *object = NULL;
+    bool found;
+
+    error_clear(&err);
+    if (announcement_read(settings->state, realm->name, &pending, &found, &err) && found &&
+        outcome_file_name(settings->state, realm->name, "announced", name, sizeof(name), &err))
+        object = outcome_read_json(name, &err);
+    return object == NULL ? json_null() : object;
 }
 
 static json_t *
@@ -293,22 +359,16 @@ facts_services(void)
                      port == 0 ? json_null() : json_integer(port));
 }
 
-static double
-seconds_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 static json_t *
 collect(const struct verb_call *call, krb5_context context, const struct realm *realm,
         struct systemd *sd)
 {
-    json_t *facts = json_object();
+    const char *state = call->settings->state;
+    json_t *facts = json_object(), *last, *good;
+    struct error ignored;
 
-    (void)call;
+    last = outcome_read(state, realm->name, &ignored);
+    good = announcement_last_good(state, realm->name);
     json_object_set_new(facts, "agent", json_pack("{s:s}", "version", KPC_VERSION));
     json_object_set_new(facts, "host", facts_host(context));
     json_object_set_new(facts, "realm", facts_realm(realm));
@@ -323,7 +383,13 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
     json_object_set_new(facts, "space",
                         json_pack("{s:o, s:o}", "database", space_of(realm->database), "spool",
                                   space_of(realm->spool)));
-    json_object_set_new(facts, "load", facts_load());
+    json_object_set_new(facts, "load", facts_load(realm));
+    json_object_set_new(facts, "database", facts_database(realm, last));
+    json_object_set_new(facts, "last", last == NULL ? json_null() : last);
+    json_object_set_new(facts, "last_good", good == NULL ? json_null() : good);
+    json_object_set_new(facts, "announced", facts_announced(call->settings, realm));
+    json_object_set_new(facts, "generation",
+                        json_integer((json_int_t)announcement_greatest(state, realm->name)));
     /* Last, so that it is the nearest to the moment of the answer: clocks are compared by it. */
     json_object_set_new(facts, "time", json_real(seconds_now()));
     return facts;

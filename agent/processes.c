@@ -14,8 +14,7 @@
 
 enum { MAX_COMMAND = 64 * 1024, MAX_LISTENERS = 64 };
 
-/* /proc's files have no size and no end known beforehand, so file_read's regular-file test suits
- * them, but a race with the end of the process must be no error. */
+/* A process that ends meanwhile is no error. */
 static bool
 read_proc(pid_t pid, const char *name, struct buffer *out)
 {
@@ -34,6 +33,21 @@ read_proc(pid_t pid, const char *name, struct buffer *out)
     return out->len > 0;
 }
 
+/*
+ * True unless PID is known to be in another network namespace: a container's services are seen in
+ * our /proc, and are none of this host's.
+ */
+static bool
+in_our_network(pid_t pid)
+{
+    char path[64], ours[64], theirs[64];
+    ssize_t mine = readlink("/proc/self/ns/net", ours, sizeof(ours)), other;
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+    other = readlink(path, theirs, sizeof(theirs));
+    return mine < 0 || other < 0 || (mine == other && memcmp(ours, theirs, (size_t)mine) == 0);
+}
+
 size_t
 processes_find(const char *name, pid_t *pids, size_t max)
 {
@@ -49,7 +63,7 @@ processes_find(const char *name, pid_t *pids, size_t max)
             continue;
         buffer_init(&comm, 8192);
         if (read_proc(pid, "comm", &comm) && comm.len == strlen(name) + 1 &&
-            memcmp(comm.data, name, strlen(name)) == 0)
+            memcmp(comm.data, name, strlen(name)) == 0 && in_our_network(pid))
             pids[found++] = pid;
         buffer_free(&comm);
     }

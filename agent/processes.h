@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Pids of at most MAX processes whose program is called NAME (/proc/PID/comm); the number found. */
+/*
+ * Pids of at most MAX processes of this network namespace whose program is called NAME
+ * (/proc/PID/comm); the number found.
+ */
 size_t processes_find(const char *name, pid_t *pids, size_t max);
 
 /* The words of PID's command line joined by blanks into TEXT, "" if it is gone. */
