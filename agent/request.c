@@ -58,6 +58,23 @@ leave_parent(int out, int error)
     setpgid(0, 0);
 }
 
+bool
+request_run_aside(void (*function)(void))
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    pid_t pid = null < 0 ? -1 : fork();
+
+    if (pid == 0) {
+        leave_parent(null, null);
+        log_open("kpropctl-agent", false);
+        function();
+        _exit(0);
+    }
+    if (null >= 0)
+        close(null);
+    return pid > 0;
+}
+
 static void __attribute__((noreturn))
 child_main(const struct requests *all, const struct verb *verb, const char *peer, size_t argc,
            const char *const *argv, const int *ends, pid_t parent)

@@ -52,6 +52,9 @@ struct request *request_start(struct requests *all, const struct verb *verb, con
                               size_t argc, const char *const *argv,
                               const struct request_listener *listener, struct error *err);
 
+/* Run FUNCTION in a child of its own that nobody waits for or listens to; false with errno. */
+bool request_run_aside(void (*function)(void));
+
 /* Stop reading its output while HOLD: the pipe fills, and the verb waits. */
 void request_hold(struct request *request, bool hold);
 

@@ -1,6 +1,7 @@
 /* server - see server.h. */
 #include "agent/server.h"
 
+#include "agent/database_verbs.h"
 #include "agent/request.h"
 #include "agent/session.h"
 #include "agent/systemd.h"
@@ -414,6 +415,17 @@ on_hangup(struct ev_loop *loop, ev_signal *w, int events)
     log_notice("configuration read again");
 }
 
+/* In a child: a promotion that was killed may wait for the database's lock. */
+static void
+recover(void)
+{
+    struct error err;
+
+    error_clear(&err);
+    if (!database_recover(NULL, &err))
+        log_error("the last load is not complete: %s", err.text);
+}
+
 static void
 watch_signal(struct server *server, ev_signal *w, int number,
              void (*function)(struct ev_loop *, ev_signal *, int))
@@ -478,6 +490,8 @@ server_run(struct settings *settings, const char *config, struct error *err)
     refresh_credentials(&server);
     log_notice("version " KPC_VERSION " listens on port %d", settings->port);
     systemd_notify("READY=1");
+    if (!request_run_aside(recover))
+        log_error("cannot look after the last load: %s", strerror(errno));
     ev_run(server.loop, 0);
     server_end(&server);
     return true;
