@@ -63,8 +63,11 @@ struct walk {
     double facts_skew;      /* seconds that the replica's clock is ahead */
     struct spool_dump dump; /* dump.bytes is 0 before it is made */
     int64_t generation;     /* as announced to this replica */
-    bool content_verified;  /* the live database there has the dump's digest */
-    bool ticket_verified;   /* its KDC has issued a ticket from it */
+    bool stash_told;        /* the replica has said whether its stash opens its database: */
+    bool stash_opens;
+    char stash_error[300];
+    bool content_verified; /* the live database there has the dump's digest */
+    bool ticket_verified;  /* its KDC has issued a ticket from it */
     bool sent;
     bool later_unknown; /* a dry run has met something it would have changed: what follows may
                            only be wrong because of that */

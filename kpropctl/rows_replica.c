@@ -357,8 +357,10 @@ make_loader(struct walk *walk, struct step *step, struct error *err)
     bool ok = walk_call(walk, argv, START_TIMEOUT, &reply, err);
 
     if (ok)
-        step_summary(step, "%s now loads with kpropctl's loader (%s)",
-                     fact_text(reply, "unit", NULL), fact_text(reply, "dropin", NULL));
+        step_summary(step,
+                     "%s now loads with kpropctl's loader: nothing unverified replaces the "
+                     "database",
+                     fact_text(reply, "unit", NULL));
     json_decref(reply);
     return ok;
 }
