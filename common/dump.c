@@ -73,31 +73,27 @@ dump_free(struct dump *d)
     free(d);
 }
 
-/* Read LINE as the header; false if it is none that kdb5_util knows. */
+/* Read LINE as the header; false if it is none that kdb5_util writes: to the letter, or load balks.
+ */
 static bool
 read_header(const char *line, struct dump_info *info)
 {
     unsigned int u[4];
-    int end = -1;
+    char same[80] = "";
 
-    if (sscanf(line, "kdb5_util load_dump version %1u%n", &u[0], &end) == 1 && end > 0 &&
-        line[end] == '\0' && u[0] >= 4 && u[0] <= 7) {
+    if (sscanf(line, "kdb5_util load_dump version %1u", &u[0]) == 1 && u[0] >= 4 && u[0] <= 7) {
         info->format = DUMP_FULL;
         info->version = u[0];
-        return true;
-    }
-    if (sscanf(line, "ipropx %10u %10u %10u %10u%n", &u[0], &u[1], &u[2], &u[3], &end) == 4 &&
-        end > 0 && line[end] == '\0' && u[0] <= 1) {
+        snprintf(same, sizeof(same), "kdb5_util load_dump version %u", u[0]);
+    } else if (sscanf(line, "ipropx %u %u %u %u", &u[0], &u[1], &u[2], &u[3]) == 4 && u[0] <= 1) {
         info->format = u[0] == 0 ? DUMP_IPROP : DUMP_IPROPX;
         info->version = u[0];
-        return true;
-    }
-    if (sscanf(line, "iprop %10u %10u %10u%n", &u[0], &u[1], &u[2], &end) == 3 && end > 0 &&
-        line[end] == '\0') {
+        snprintf(same, sizeof(same), "ipropx %u %u %u %u", u[0], u[1], u[2], u[3]);
+    } else if (sscanf(line, "iprop %u %u %u", &u[0], &u[1], &u[2]) == 3) {
         info->format = DUMP_IPROP;
-        return true;
+        snprintf(same, sizeof(same), "iprop %u %u %u", u[0], u[1], u[2]);
     }
-    return false;
+    return same[0] != '\0' && strcmp(same, line) == 0;
 }
 
 static bool
