@@ -263,10 +263,20 @@ supervise(struct loader_job *job, struct error *err)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
+/* SIZE bytes of zeros that a forked child shares with us; NULL if there are none. */
+static void *
+share(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
 bool
 loader_run(const struct loader_request *request, struct outcome *result)
 {
-    struct loader_job *job = calloc(1, sizeof(*job));
+    /* The worker writes what the supervisor keeps: the outcome and the announcement. */
+    struct loader_job *job = share(sizeof(*job));
     struct error err;
     bool loaded = false;
 
@@ -277,10 +287,9 @@ loader_run(const struct loader_request *request, struct outcome *result)
     job->request = request;
     job->backend = backend_find(request->realm->backend);
     job->lock = -1;
-    job->outcome = mmap(NULL, sizeof(*job->outcome), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (job->outcome == MAP_FAILED) {
-        free(job);
+    job->outcome = share(sizeof(*job->outcome));
+    if (job->outcome == NULL) {
+        munmap(job, sizeof(*job));
         return false;
     }
     if (begin(job, &err))
@@ -292,7 +301,7 @@ loader_run(const struct loader_request *request, struct outcome *result)
     if (job->lock >= 0)
         close(job->lock);
     munmap(job->outcome, sizeof(*job->outcome));
-    free(job);
+    munmap(job, sizeof(*job));
     return loaded;
 }
 
