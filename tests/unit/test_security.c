@@ -26,18 +26,30 @@ move(struct channel *from, struct channel *to)
     buffer_consume(out, out->len);
 }
 
-static struct channel *
-new_server(const char *keytab)
-{
-    gss_cred_id_t cred;
+/* Its channel borrows the credential. */
+struct server {
     struct channel *ch;
+    gss_cred_id_t cred;
+};
+
+static void
+server_open(struct server *server, const char *keytab)
+{
     struct error err;
 
-    if (!channel_acquire_acceptor(keytab, &cred, &err))
+    if (!channel_acquire_acceptor(keytab, &server->cred, &err))
         fail_msg("%s", err.text);
-    ch = channel_new_acceptor(cred, &err);
-    assert_non_null(ch);
-    return ch; /* the credential is left to the end of the process: channels borrow it */
+    server->ch = channel_new_acceptor(server->cred, &err);
+    assert_non_null(server->ch);
+}
+
+static void
+server_close(struct server *server)
+{
+    OM_uint32 minor;
+
+    channel_free(server->ch);
+    gss_release_cred(&minor, &server->cred);
 }
 
 static struct channel *
@@ -59,25 +71,27 @@ new_client(const char *principal, uint32_t *minor, struct error *err)
 static void
 refused(const char *principal, const char *keytab, krb5_error_code minor, krb5_error_code seen)
 {
-    struct channel *server = new_server(keytab), *client;
+    struct channel *client;
+    struct server server;
     struct buffer *out;
     struct error err;
 
+    server_open(&server, keytab);
     client = new_client(principal, NULL, &err);
     if (client == NULL)
         fail_msg("%s", err.text);
     out = channel_output(client);
-    assert_false(channel_feed(server, out->data, out->len, &err));
+    assert_false(channel_feed(server.ch, out->data, out->len, &err));
     print_message("server: %s\n", err.text);
-    assert_int_equal((int32_t)channel_gss_minor(server), minor);
-    out = channel_output(server);
+    assert_int_equal((int32_t)channel_gss_minor(server.ch), minor);
+    out = channel_output(server.ch);
     assert_true(out->len > 5);
     assert_int_equal(out->data[0], 0x42);
     assert_false(channel_feed(client, out->data, out->len, &err));
     print_message("client: %s\n", err.text);
     assert_int_equal((int32_t)channel_gss_minor(client), seen);
     channel_free(client);
-    channel_free(server);
+    server_close(&server);
 }
 
 static void
@@ -123,43 +137,48 @@ test_no_key(void **state)
 static void
 test_clock_skew(void **state)
 {
-    struct channel *server = new_server(NULL), *client;
+    struct channel *client;
+    struct server server;
     struct buffer *out;
     struct error err;
 
     (void)state;
+    server_open(&server, NULL);
     client = new_client(REALM_SERVER, NULL, &err);
     assert_non_null(client);
     sleep(4); /* clockskew is 2 in this realm */
     out = channel_output(client);
-    assert_false(channel_feed(server, out->data, out->len, &err));
-    assert_int_equal((int32_t)channel_gss_minor(server), KRB5KRB_AP_ERR_SKEW);
-    out = channel_output(server);
+    assert_false(channel_feed(server.ch, out->data, out->len, &err));
+    assert_int_equal((int32_t)channel_gss_minor(server.ch), KRB5KRB_AP_ERR_SKEW);
+    out = channel_output(server.ch);
     assert_false(channel_feed(client, out->data, out->len, &err));
     print_message("client: %s\n", err.text);
     assert_int_equal((int32_t)channel_gss_minor(client), KRB5KRB_AP_ERR_SKEW);
     channel_free(client);
-    channel_free(server);
+    server_close(&server);
 }
 
 /* A token seen before is a replay. */
 static void
 test_replayed_token(void **state)
 {
-    struct channel *server = new_server(NULL), *again = new_server(NULL), *client;
+    struct server server, again;
+    struct channel *client;
     struct buffer *out;
     struct error err;
 
     (void)state;
+    server_open(&server, NULL);
+    server_open(&again, NULL);
     client = new_client(REALM_SERVER, NULL, &err);
     assert_non_null(client);
     out = channel_output(client);
-    assert_true(channel_feed(server, out->data, out->len, &err));
-    assert_false(channel_feed(again, out->data, out->len, &err));
-    assert_int_equal((int32_t)channel_gss_minor(again), KRB5KRB_AP_ERR_REPEAT);
+    assert_true(channel_feed(server.ch, out->data, out->len, &err));
+    assert_false(channel_feed(again.ch, out->data, out->len, &err));
+    assert_int_equal((int32_t)channel_gss_minor(again.ch), KRB5KRB_AP_ERR_REPEAT);
     channel_free(client);
-    channel_free(server);
-    channel_free(again);
+    server_close(&server);
+    server_close(&again);
 }
 
 static void
@@ -208,39 +227,41 @@ static void
 test_expiry(void **state)
 {
     struct realm *realm = *state;
-    struct channel *server = new_server(NULL), *client;
+    struct channel *client;
+    struct server server;
     struct buffer held;
     struct error err;
 
+    server_open(&server, NULL);
     assert_int_equal(realm_login(realm, REALM_CLIENT, 2, "short"), 0);
     client = new_client(REALM_SERVER, NULL, &err);
     if (client == NULL)
         fail_msg("%s", err.text);
-    move(client, server);
-    move(server, client);
+    move(client, server.ch);
+    move(server.ch, client);
     assert_true(channel_send_noop(client, &err));
     buffer_init(&held, 0);
     assert_true(buffer_add(&held, channel_output(client)->data, channel_output(client)->len));
     assert_in_range(channel_expires(client), 1, 2);
-    assert_in_range(channel_expires(server), 1, 5); /* an acceptor adds the clock skew */
+    assert_in_range(channel_expires(server.ch), 1, 5); /* an acceptor adds the clock skew */
     sleep(5);
     assert_int_equal(channel_expires(client), 0);
-    assert_int_equal(channel_expires(server), 0);
+    assert_int_equal(channel_expires(server.ch), 0);
     assert_false(channel_send_noop(client, &err));
     assert_non_null(strstr(err.text, "expired"));
-    assert_false(channel_feed(server, held.data, held.len, &err));
+    assert_false(channel_feed(server.ch, held.data, held.len, &err));
     assert_non_null(strstr(err.text, "expired"));
-    assert_int_equal(channel_output(server)->len, 0);
+    assert_int_equal(channel_output(server.ch)->len, 0);
     buffer_free(&held);
     channel_free(client);
-    channel_free(server);
+    server_close(&server);
     assert_int_equal(realm_login(realm, REALM_CLIENT, 3600, "cache"), 0);
 }
 
 /* A client made by hand from GSS-API, which may do what ours never does. */
 struct raw {
     gss_ctx_id_t ctx;
-    struct channel *server;
+    struct server server;
     struct error err;
     bool alive;
 };
@@ -254,7 +275,7 @@ raw_send(struct raw *raw, uint8_t flags, const void *data, size_t len)
     buffer_add_u8(&frame, flags);
     buffer_add_u32(&frame, (uint32_t)len);
     assert_true(buffer_add(&frame, data, len));
-    raw->alive = channel_feed(raw->server, frame.data, frame.len, &raw->err);
+    raw->alive = channel_feed(raw->server.ch, frame.data, frame.len, &raw->err);
     buffer_free(&frame);
 }
 
@@ -268,7 +289,7 @@ raw_open(struct raw *raw, OM_uint32 flags)
 
     memset(raw, 0, sizeof(*raw));
     raw->ctx = GSS_C_NO_CONTEXT;
-    raw->server = new_server(NULL);
+    server_open(&raw->server, NULL);
     assert_true(channel_import_target(NULL, REALM_SERVER, &name, &raw->err));
     gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &raw->ctx, name, gss_mech_krb5, flags, 0,
                          NULL, GSS_C_NO_BUFFER, NULL, &token, NULL, NULL);
@@ -276,7 +297,7 @@ raw_open(struct raw *raw, OM_uint32 flags)
     raw_send(raw, 0x51, "", 0);
     raw_send(raw, 0x42, token.value, token.length);
     gss_release_buffer(&minor, &token);
-    out = channel_output(raw->server);
+    out = channel_output(raw->server.ch);
     if (raw->alive && out->len > 5) {
         answer.value = out->data + 5;
         answer.length = out->len - 5;
@@ -294,7 +315,7 @@ raw_close(struct raw *raw)
     OM_uint32 minor;
 
     gss_delete_sec_context(&minor, &raw->ctx, GSS_C_NO_BUFFER);
-    channel_free(raw->server);
+    server_close(&raw->server);
 }
 
 static void
@@ -313,7 +334,7 @@ raw_wrap(struct raw *raw, int encrypt, const void *plain, size_t len)
 static int
 raw_answer(struct raw *raw, uint32_t *code)
 {
-    struct buffer *out = channel_output(raw->server);
+    struct buffer *out = channel_output(raw->server.ch);
     gss_buffer_desc in, plain;
     OM_uint32 minor;
     int type, encrypted;
@@ -342,14 +363,14 @@ test_flags_required(void **state)
     (void)state;
     raw_open(&raw, ALL_FLAGS);
     assert_true(raw.alive);
-    assert_true(channel_established(raw.server));
+    assert_true(channel_established(raw.server.ch));
     raw_close(&raw);
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
         raw_open(&raw, ALL_FLAGS & ~flags[i]);
         assert_false(raw.alive);
-        assert_false(channel_established(raw.server));
-        assert_null(channel_peer(raw.server));
-        assert_int_equal(channel_output(raw.server)->len, 0);
+        assert_false(channel_established(raw.server.ch));
+        assert_null(channel_peer(raw.server.ch));
+        assert_int_equal(channel_output(raw.server.ch)->len, 0);
         raw_close(&raw);
     }
     raw_open(&raw, ALL_FLAGS | GSS_C_DCE_STYLE);
