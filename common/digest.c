@@ -28,9 +28,15 @@
 
 #define BLOCK_SIZE 64 /* of SHA-256 */
 
-struct digest {
-    EVP_MD_CTX *inner; /* has taken key ^ ipad */
+/* One nonce, and the sum under it. */
+struct sum {
+    EVP_MD_CTX *inner; /* has taken key ^ ipad; NULL: no such nonce */
     EVP_MD_CTX *outer; /* has taken key ^ opad */
+    unsigned char value[DIGEST_SIZE];
+};
+
+struct digest {
+    struct sum sums[2];
     EVP_MD_CTX *work;
     struct buffer record; /* the canonical form so far of the record begun last */
     bool policy;          /* that record is a policy */
@@ -41,7 +47,6 @@ struct digest {
     bool failed;
     uint64_t principals;
     uint64_t policies;
-    unsigned char sum[DIGEST_SIZE];
 };
 
 /* One key with its parts, or one TL data, inside the record. */
@@ -67,6 +72,15 @@ start_hash(EVP_MD_CTX *ctx, const unsigned char *nonce, unsigned char pad)
     return ok;
 }
 
+static bool
+start_sum(struct sum *sum, const unsigned char *nonce)
+{
+    sum->inner = EVP_MD_CTX_new();
+    sum->outer = EVP_MD_CTX_new();
+    return sum->inner != NULL && sum->outer != NULL && start_hash(sum->inner, nonce, 0x36) &&
+           start_hash(sum->outer, nonce, 0x5c);
+}
+
 struct digest *
 digest_new(const unsigned char nonce[DIGEST_NONCE_SIZE])
 {
@@ -75,11 +89,8 @@ digest_new(const unsigned char nonce[DIGEST_NONCE_SIZE])
     if (d == NULL)
         return NULL;
     buffer_init(&d->record, DIGEST_RECORD_MAX);
-    d->inner = EVP_MD_CTX_new();
-    d->outer = EVP_MD_CTX_new();
     d->work = EVP_MD_CTX_new();
-    if (d->inner == NULL || d->outer == NULL || d->work == NULL ||
-        !start_hash(d->inner, nonce, 0x36) || !start_hash(d->outer, nonce, 0x5c)) {
+    if (d->work == NULL || !start_sum(&d->sums[0], nonce)) {
         digest_free(d);
         return NULL;
     }
@@ -87,12 +98,21 @@ digest_new(const unsigned char nonce[DIGEST_NONCE_SIZE])
 }
 
 void
+digest_also(struct digest *d, const unsigned char nonce[DIGEST_NONCE_SIZE])
+{
+    if (d->sums[1].inner != NULL || !start_sum(&d->sums[1], nonce))
+        d->failed = true;
+}
+
+void
 digest_free(struct digest *d)
 {
     if (d == NULL)
         return;
-    EVP_MD_CTX_free(d->inner);
-    EVP_MD_CTX_free(d->outer);
+    for (size_t i = 0; i < 2; i++) {
+        EVP_MD_CTX_free(d->sums[i].inner);
+        EVP_MD_CTX_free(d->sums[i].outer);
+    }
     EVP_MD_CTX_free(d->work);
     buffer_free_secret(&d->record);
     free(d);
@@ -323,33 +343,44 @@ digest_e_data(struct digest *d, const void *data, size_t len)
 }
 
 static bool
-hash_record(struct digest *d, unsigned char out[DIGEST_SIZE])
+hash_record(struct digest *d, const struct sum *sum, unsigned char out[DIGEST_SIZE])
 {
     EVP_MD_CTX *w = d->work;
     unsigned int n;
 
-    return EVP_MD_CTX_copy_ex(w, d->inner) == 1 &&
+    return EVP_MD_CTX_copy_ex(w, sum->inner) == 1 &&
            EVP_DigestUpdate(w, d->record.data, d->record.len) == 1 &&
-           EVP_DigestFinal_ex(w, out, &n) == 1 && EVP_MD_CTX_copy_ex(w, d->outer) == 1 &&
+           EVP_DigestFinal_ex(w, out, &n) == 1 && EVP_MD_CTX_copy_ex(w, sum->outer) == 1 &&
            EVP_DigestUpdate(w, out, DIGEST_SIZE) == 1 && EVP_DigestFinal_ex(w, out, &n) == 1;
+}
+
+static void
+add_record(struct digest *d, struct sum *sum)
+{
+    unsigned char mac[DIGEST_SIZE];
+    unsigned int carry = 0;
+
+    if (sum->inner == NULL || d->failed)
+        return;
+    if (!hash_record(d, sum, mac)) {
+        d->failed = true;
+        return;
+    }
+    for (size_t i = DIGEST_SIZE; i-- > 0;) {
+        carry += sum->value[i] + mac[i];
+        sum->value[i] = (unsigned char)carry;
+        carry >>= 8;
+    }
 }
 
 bool
 digest_end(struct digest *d)
 {
-    unsigned char mac[DIGEST_SIZE];
-    unsigned int carry = 0;
-
     settle(d);
-    if (!d->failed && !hash_record(d, mac))
-        d->failed = true;
+    add_record(d, &d->sums[0]);
+    add_record(d, &d->sums[1]);
     if (d->failed)
         return false;
-    for (size_t i = DIGEST_SIZE; i-- > 0;) {
-        carry += d->sum[i] + mac[i];
-        d->sum[i] = (unsigned char)carry;
-        carry >>= 8;
-    }
     if (d->policy)
         d->policies++;
     else
@@ -357,14 +388,26 @@ digest_end(struct digest *d)
     return true;
 }
 
+static bool
+value_of(const struct digest *d, size_t which, unsigned char out[DIGEST_SIZE])
+{
+    memset(out, 0, DIGEST_SIZE);
+    if (d->failed || d->sums[which].inner == NULL)
+        return false;
+    memcpy(out, d->sums[which].value, DIGEST_SIZE);
+    return true;
+}
+
 bool
 digest_value(const struct digest *d, unsigned char out[DIGEST_SIZE])
 {
-    memset(out, 0, DIGEST_SIZE);
-    if (d->failed)
-        return false;
-    memcpy(out, d->sum, DIGEST_SIZE);
-    return true;
+    return value_of(d, 0, out);
+}
+
+bool
+digest_also_value(const struct digest *d, unsigned char out[DIGEST_SIZE])
+{
+    return value_of(d, 1, out);
 }
 
 void

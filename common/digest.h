@@ -54,6 +54,12 @@ struct digest_policy {
 struct digest *digest_new(const unsigned char nonce[DIGEST_NONCE_SIZE]);
 void digest_free(struct digest *d);
 
+/*
+ * Before the first record: sum under a second NONCE as well, so that one walk tells both what the
+ * content is now and whether it is what an older digest was made of.
+ */
+void digest_also(struct digest *d, const unsigned char nonce[DIGEST_NONCE_SIZE]);
+
 /* Begin a principal; NAME is LEN bytes as krb5_unparse_name writes it. Signed fields as their bits.
  */
 void digest_principal(struct digest *d, const char *name, size_t len, uint32_t attributes,
@@ -80,6 +86,9 @@ bool digest_end(struct digest *d);
 
 /* The sum over all records ended so far. False (OUT all zero) if anything has failed. */
 bool digest_value(const struct digest *d, unsigned char out[DIGEST_SIZE]);
+
+/* The same under the second nonce; false too if there is none. */
+bool digest_also_value(const struct digest *d, unsigned char out[DIGEST_SIZE]);
 
 /* Make D failed: its caller found a record that it cannot describe. */
 void digest_fail(struct digest *d);

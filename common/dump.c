@@ -58,6 +58,13 @@ dump_new(const char *realm, const char *master_key, const unsigned char *nonce)
 }
 
 void
+dump_also(struct dump *d, const unsigned char *nonce)
+{
+    if (d->digest != NULL)
+        digest_also(d->digest, nonce);
+}
+
+void
 dump_free(struct dump *d)
 {
     if (d == NULL)
@@ -298,6 +305,8 @@ dump_finish(struct dump *d, struct dump_info *info, struct error *err)
         *err = d->err;
         return false;
     }
+    if (d->digest != NULL)
+        digest_also_value(d->digest, d->info.also);
     if (info != NULL)
         *info = d->info;
     return check_realm(d, err);

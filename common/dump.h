@@ -45,6 +45,7 @@ struct dump_info {
     bool has_krbtgt;     /* krbtgt/REALM@REALM is */
     unsigned char sha256[DUMP_SHA256_SIZE]; /* of all bytes */
     unsigned char digest[DIGEST_SIZE];      /* all zero if no nonce was given */
+    unsigned char also[DIGEST_SIZE];        /* under the second nonce, likewise */
 };
 
 struct dump;
@@ -55,6 +56,11 @@ struct dump;
  * made under NONCE (DIGEST_NONCE_SIZE bytes; NULL: none). NULL if out of memory.
  */
 struct dump *dump_new(const char *realm, const char *master_key, const unsigned char *nonce);
+
+/* Before the first byte, where a nonce was given: a digest under a second NONCE too (digest_also).
+ */
+void dump_also(struct dump *d, const unsigned char *nonce);
+
 void dump_free(struct dump *d);
 
 /*

@@ -278,13 +278,41 @@ test_policy_entries(void **state)
     assert_failed(d);
 }
 
+/* The second sum is what a digest under that nonce alone would be, and does not touch the first. */
+static void
+test_second_nonce(void **state)
+{
+    static const unsigned char first[DIGEST_NONCE_SIZE] = { 1 }, second[DIGEST_NONCE_SIZE] = { 2 };
+    struct digest *both = digest_new(first), *alone = digest_new(second), *one = digest_new(first);
+    struct digest *all[3] = { both, alone, one };
+    unsigned char a[DIGEST_SIZE], b[DIGEST_SIZE];
+
+    (void)state;
+    assert_false(digest_also_value(one, a));
+    digest_also(both, second);
+    for (int i = 0; i < 3; i++) {
+        for (uint32_t n = 0; n < 50; n++) {
+            digest_principal(all[i], "a@B", 3, n, 0, 0, 0, 0);
+            assert_true(digest_end(all[i]));
+        }
+    }
+    assert_true(digest_value(both, a) && digest_value(one, b));
+    assert_memory_equal(a, b, DIGEST_SIZE);
+    assert_true(digest_also_value(both, a) && digest_value(alone, b));
+    assert_memory_equal(a, b, DIGEST_SIZE);
+    digest_also(both, second); /* a third is refused */
+    assert_false(digest_value(both, a));
+    for (int i = 0; i < 3; i++)
+        digest_free(all[i]);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),        cmocka_unit_test(test_sum),
         cmocka_unit_test(test_failure_sticks), cmocka_unit_test(test_entries),
-        cmocka_unit_test(test_policy_entries),
+        cmocka_unit_test(test_policy_entries), cmocka_unit_test(test_second_nonce),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
