@@ -31,7 +31,9 @@ struct socket_entry {
     uint32_t uid;      /* of the one who made it */
     uint64_t inode;    /* 0: no process has it open (TIME_WAIT, or an orphan) */
     uint32_t pid_hint; /* the process it was found in, or 0 */
-    bool unsure;       /* port and address are not known, only that it could be it */
+    bool unsure;       /* it could be the one: its port is not known */
+    bool placed;       /* of an unsure one: the address is known all the same */
+    bool nameless;     /* only its address is known: found by trying, its uid is not known */
 };
 
 struct socket_list {

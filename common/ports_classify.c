@@ -56,7 +56,7 @@ fill_addresses(struct port_holder *holder, const struct socket_entry *entry)
 {
     char address[64];
 
-    if (entry->unsure)
+    if (entry->unsure && !entry->placed)
         return;
     address_text(entry->family, entry->src, holder->address, sizeof(holder->address));
     if (!talks(entry->state))
@@ -72,7 +72,7 @@ fill_process(struct port_holder *holder, const struct socket_entry *entry)
     if (entry->pid_hint != 0 && process_describe((pid_t)entry->pid_hint, &holder->who))
         return;
     holder->who = (struct process_info){ .uid = entry->uid };
-    if (entry->state == SOCKET_STATE_TIME_WAIT)
+    if (entry->state == SOCKET_STATE_TIME_WAIT || entry->nameless)
         holder->who.uid = -1;
     process_user(holder->who.uid, holder->who.user, sizeof(holder->who.user));
 }
@@ -116,8 +116,8 @@ is_reservation(const struct port_holder *holder, const struct socket_entry *entr
         return false;
     if (holder->who.pid > 0)
         return process_is(&holder->who, "portreserve") || holder->who.pid == reserve->pid;
-    return reserve->pid > 0 && entry->uid == 0 && entry->family == AF_INET && entry->inode != 0 &&
-           memcmp(entry->src, any, sizeof(any)) == 0 &&
+    return reserve->pid > 0 && entry->uid == 0 && entry->family == AF_INET &&
+           (entry->inode != 0 || entry->nameless) && memcmp(entry->src, any, sizeof(any)) == 0 &&
            portreserve_find(reserve, port, &at) != NULL;
 }
 
@@ -178,6 +178,9 @@ classify_connection(struct port_holder *holder)
     } else if (nfs) {
         set_note(holder, "the kernel's NFS client talks to %s from this port", holder->peer);
         set_advice(holder, "Mount that file system again (or with the option noresvport)");
+    } else if (geteuid() != 0 && holder->inode != 0) {
+        set_note(holder, "a connection to %s of a process of somebody else", holder->peer);
+        set_advice(holder, "Ask again as root, who can see which process it is");
     } else {
         set_note(holder, "a connection to %s that no process in view has open", holder->peer);
         set_advice(holder, holder->inode == 0 ? "Wait until it has ended"
@@ -198,8 +201,8 @@ classify_other(struct port_holder *holder)
     } else {
         set_note(holder, "no process in view has it open: it is in flight between processes, the "
                          "kernel's own, or in another pid namespace");
-        set_advice(holder, "Look for a service of user %s that was started or moved lately",
-                   holder->who.user);
+        set_advice(holder, "Look for a service%s%s that was started lately, and restart it",
+                   holder->who.user[0] != '\0' ? " of user " : "", holder->who.user);
     }
 }
 
@@ -277,7 +280,8 @@ ports_classify(struct port_report *report, const struct socket_list *list,
 
         if (entry->state == SOCKET_STATE_TIME_WAIT)
             add_finished(report, entry);
-        else if (entry->inode != 0 || !listener) /* else it waits in the listener's queue */
+        else if (entry->inode != 0 || entry->nameless ||
+                 !listener) /* else it waits in the listener's queue */
             add_holder(report, entry, reserve, root);
     }
 }

@@ -1,6 +1,7 @@
 /* ports_ways - see ports_ways.h. */
 #include "common/ports_ways.h"
 
+#include "common/ports_hidden.h"
 #include "common/procwalk.h"
 
 #include <errno.h>
@@ -52,6 +53,27 @@ look_by_diag(struct port_report *report, struct look *look, bool *complete, stru
     return true;
 }
 
+/* What is held, as trying shows, and by nothing that was found: at least its address is known. */
+static void
+add_nameless(struct port_report *report, struct look *look)
+{
+    struct hidden_hold holds[HIDDEN_MAX];
+    size_t count;
+
+    if (report->usable == PORTS_USABLE)
+        return;
+    count = ports_hidden(report->spec.port, &look->list, holds);
+    for (size_t i = 0; i < count; i++) {
+        struct socket_entry entry = { .family = holds[i].family,
+                                      .state = SOCKET_STATE_BOUND,
+                                      .nameless = true };
+
+        memcpy(entry.src, holds[i].address, sizeof(entry.src));
+        socket_list_add(&look->list, &entry);
+        report->sure = PORTS_LIKELY;
+    }
+}
+
 static bool
 look_by_pidfd(struct port_report *report, struct look *look, struct error *err)
 {
@@ -64,54 +86,82 @@ look_by_pidfd(struct port_report *report, struct look *look, struct error *err)
         report->sure = PORTS_LIKELY;
         note(report, "not every process could be looked into");
     }
+    add_nameless(report, look);
     procwalk_owners(&look->list, look->reserve.pid, &look->view);
     return true;
 }
 
-/* Of the sockets without a known port keep those that may explain why the port is held. */
-static void
-drop_unlikely(struct port_report *report, struct look *look)
+/* The daemon that holds PORT by its files, as far as these tell; 0 if they do not. */
+static pid_t
+reserving_pid(const struct look *look, uint16_t port)
 {
-    struct socket_list *list = &look->list;
-    bool explained = report->usable == PORTS_USABLE, reserved = false;
-    size_t at = 0, kept = 0;
+    size_t at = 0;
 
-    if (portreserve_find(&look->reserve, report->spec.port, &at) != NULL) {
-        for (size_t i = 0; i < list->count; i++)
-            reserved = reserved || (list->entries[i].unsure && look->reserve.pid > 0 &&
-                                    (pid_t)list->entries[i].pid_hint == look->reserve.pid);
+    return portreserve_find(&look->reserve, port, &at) != NULL ? look->reserve.pid : 0;
+}
+
+/* May the socket of ENTRY, whose address is not known, be one of HOLDS? */
+static bool
+may_be(const struct socket_entry *entry, const struct hidden_hold *holds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (holds[i].family == entry->family || entry->family == AF_INET6)
+            return true;
     }
-    for (size_t i = 0; i < list->count; i++)
-        explained = explained || (!list->entries[i].unsure && list->entries[i].inode != 0);
-    for (size_t i = 0; i < list->count; i++) {
-        const struct socket_entry *entry = &list->entries[i];
+    return false;
+}
 
-        if (entry->unsure &&
-            ((explained && !reserved) || (reserved && (pid_t)entry->pid_hint != look->reserve.pid)))
-            continue;
-        if (entry->unsure && reserved) {
-            /* It has a socket for each reservation: which is which cannot be told. One is. */
-            reserved = false;
-            explained = true;
+/*
+ * Of the sockets without a known port keep those that may be the holds which nothing else explains.
+ * Of portreserve, which has one for each reservation, one stands for all.
+ */
+static size_t
+keep_likely(struct port_report *report, struct look *look)
+{
+    struct hidden_hold holds[HIDDEN_MAX];
+    size_t count = ports_hidden(report->spec.port, &look->list, holds), kept = 0, unsure = 0;
+    pid_t pid = reserving_pid(look, report->spec.port), seen = 0;
+    struct socket_list *list = &look->list;
+
+    for (size_t i = 0; pid > 0 && i < list->count; i++) {
+        if (list->entries[i].unsure && (pid_t)list->entries[i].pid_hint == pid)
+            seen = pid;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        struct socket_entry entry = list->entries[i];
+
+        if (entry.unsure) {
+            bool own = pid > 0 && (pid_t)entry.pid_hint == pid;
+
+            if (!may_be(&entry, holds, count) || (count == 1 && seen != 0 && !own) ||
+                (own && seen == 0))
+                continue;
+            if (own)
+                seen = 0;
+            if (count == 1) {
+                entry.placed = true;
+                entry.family = holds[0].family;
+                memcpy(entry.src, holds[0].address, sizeof(entry.src));
+            }
+            unsure++;
         }
-        list->entries[kept++] = *entry;
+        list->entries[kept++] = entry;
     }
     list->count = kept;
+    return unsure;
 }
 
 static bool
 look_by_proc(struct port_report *report, struct look *look, struct error *err)
 {
-    size_t unsure = 0;
+    size_t unsure;
 
     forget(report, look);
     report->way = PORTS_PROC;
     if (!procwalk_tables(report->spec.port, &look->list, err) ||
         !procwalk_hidden(&look->list, &look->view, err))
         return false;
-    drop_unlikely(report, look);
-    for (size_t i = 0; i < look->list.count; i++)
-        unsure += look->list.entries[i].unsure;
+    unsure = keep_likely(report, look);
     if (unsure > 0)
         report->sure = unsure == 1 ? PORTS_LIKELY : PORTS_GUESS;
     if (unsure > 1)
@@ -119,6 +169,8 @@ look_by_proc(struct port_report *report, struct look *look, struct error *err)
                      "without its port");
     else if (look->view.closed > 0)
         note(report, "not every process could be looked into");
+    if (unsure == 0)
+        add_nameless(report, look);
     procwalk_owners(&look->list, look->reserve.pid, &look->view);
     return true;
 }

@@ -9,5 +9,12 @@ const struct command commands[] = {
       "  --overwrite     what the replica's database alone has may go\n"
       "  --json          a report for programs\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_setup },
+    { "port", NULL, "[--why] [--port PORT] [HOST]", "who holds kpropd's port, seen or not?",
+      "  -p, --port PORT  a number or a service name (default: krb5_prop)\n"
+      "  -w, --why        what happened, and why netstat did not show it\n"
+      "  -j, --json       a report for programs\n\n"
+      "Without HOST this host; else HOST's agent is asked. As root it sees every process.\n"
+      "exit status: 0 usable, 1 held, 2 usage, 4 host unreachable, 5 could not find out\n",
+      NEEDS_NOTHING, cmd_port },
     { NULL, NULL, NULL, NULL, NULL, 0, NULL },
 };
