@@ -97,27 +97,26 @@ ports_resolve(const char *text, struct port_spec *spec, struct error *err)
     return true;
 }
 
-/* As kpropd chooses it: the IPv6 wildcard if this host has an IPv6 address, else that of IPv4. */
+/*
+ * As kpropd chooses it: the IPv6 wildcard if this host has an IPv6 address, else that of IPv4.
+ * Where there is loopback alone kpropd ends, but who holds the port can be told all the same.
+ */
 static int
 wildcard(uint16_t port, struct addrinfo **out)
 {
-    struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_ADDRCONFIG | AI_NUMERICSERV,
-                              .ai_family = AF_INET6,
-                              .ai_socktype = SOCK_STREAM };
+    static const int flags[] = { AI_ADDRCONFIG, 0 }, families[] = { AF_INET6, AF_INET };
     char text[8];
-    int code;
+    int code = EAI_FAIL;
 
     snprintf(text, sizeof(text), "%u", port);
-    code = getaddrinfo(NULL, text, &hints, out);
-    if (code == 0)
-        return 0;
-    hints.ai_family = AF_INET;
-    code = getaddrinfo(NULL, text, &hints, out);
-    if (code == 0)
-        return 0;
-    /* Loopback alone: kpropd ends here, but who holds the port can be told all the same. */
-    hints.ai_flags &= ~AI_ADDRCONFIG;
-    return getaddrinfo(NULL, text, &hints, out);
+    for (size_t i = 0; i < 4 && code != 0; i++) {
+        struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV | flags[i / 2],
+                                  .ai_family = families[i % 2],
+                                  .ai_socktype = SOCK_STREAM };
+
+        code = getaddrinfo(NULL, text, &hints, out);
+    }
+    return code;
 }
 
 bool

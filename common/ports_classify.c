@@ -352,7 +352,9 @@ ports_judge(struct port_report *report, const struct portreserve *reserve)
                                       : "no obstacle");
             set_advice(holder, holder->obstacle ? "Wait a minute and try again" : "Nothing to do");
         } else if (report->usable == PORTS_USABLE && holder->note[0] == '\0') {
-            set_note(holder, "it set SO_REUSEADDR and does not listen: no obstacle");
+            set_note(holder,
+                     "kpropd can bind beside it (SO_REUSEADDR, or another kind of address): no "
+                     "obstacle");
             set_advice(holder, "Nothing to do");
         }
     }

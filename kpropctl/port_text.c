@@ -67,32 +67,27 @@ static void
 put_who(const json_t *holder, struct buffer *out)
 {
     const json_t *pid = json_object_get(holder, "pid"), *inode = json_object_get(holder, "inode");
-    char text[1024];
+    char program[512], user[128], unit[256];
 
-    if (json_is_integer(pid)) {
-        buffer_printf(out, "  %s (pid %lld", text_of(holder, "program", text, sizeof(text)),
-                      (long long)json_integer_value(pid));
-    } else if (is(holder, "state", "TIME_WAIT")) {
+    text_of(holder, "program", program, sizeof(program));
+    text_of(holder, "user", user, sizeof(user));
+    text_of(holder, "unit", unit, sizeof(unit));
+    if (json_is_integer(pid))
+        buffer_printf(out, "  %s (pid %lld, user %s%s%s)", program,
+                      (long long)json_integer_value(pid), user, unit[0] != '\0' ? ", " : "", unit);
+    else if (is(holder, "state", "TIME_WAIT"))
         buffer_printf(out, "  finished connections");
-        return;
-    } else if (json_is_integer(inode)) {
-        buffer_printf(out, "  a socket whose process is out of view (inode %lld",
-                      (long long)json_integer_value(inode));
-    } else {
-        buffer_printf(out, "  a socket without a process (");
-    }
-    if (text_of(holder, "user", text, sizeof(text))[0] != '\0')
-        buffer_printf(out, "%suser %s", json_is_integer(pid) || json_is_integer(inode) ? ", " : "",
-                      text);
-    if (text_of(holder, "unit", text, sizeof(text))[0] != '\0')
-        buffer_printf(out, ", %s", text);
-    buffer_printf(out, ")");
+    else if (json_is_integer(inode))
+        buffer_printf(out, "  a socket whose process is out of view (inode %lld, user %s)",
+                      (long long)json_integer_value(inode), user);
+    else
+        buffer_printf(out, "  a socket whose process is not known");
 }
 
 static void
 put_holder(const json_t *holder, struct buffer *out)
 {
-    char text[1100], address[128], peer[128], state[64];
+    char text[512], address[128], peer[128], state[64];
 
     put_who(holder, out);
     buffer_printf(out, ": %s\n", kind_in_words(holder));
@@ -218,8 +213,7 @@ port_text_why(const json_t *report, struct buffer *out)
         buffer_printf(out, "nothing stands in the way: kpropd's own calls were tried, and "
                            "succeeded.\n");
         if (json_array_size(json_object_get(report, "holders")) > 0)
-            buffer_printf(out, "What is still there lets kpropd through, because both sides set "
-                               "SO_REUSEADDR and nobody listens.\n");
+            buffer_printf(out, "What is still there lets kpropd through.\n");
         return;
     }
     if (json_is_true(json_object_get(report, "ready"))) {
