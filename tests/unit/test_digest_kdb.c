@@ -317,16 +317,14 @@ test_older_formats(void **state)
     "aes256-cts:normal\t4\t300\t1\tbb\t300\t1\taa\t-5\t0\t-1\t256\t2\t0102\n"                      \
     "policy\tzz-old\t1\t2\t3\t4\t5\t6\t7\t8\t9\n"
 
+/* The records above in a real dump, as file NAME of the realm's folder. */
 static void
-test_crafted(void **state)
+make_crafted(const char *name)
 {
-    struct content dump, loaded, again;
-    struct dump_info info;
     struct buffer text;
     const char *policies;
     char *crafted;
 
-    (void)state;
     dump_database("principal", "dump", NULL);
     read_dump("dump", &text);
     policies = strstr(buffer_string(&text), "\npolicy\t");
@@ -334,9 +332,19 @@ test_crafted(void **state)
     policies++;
     assert_true(asprintf(&crafted, "%.*s%s%s%s", (int)(policies - (char *)text.data),
                          (char *)text.data, CRAFTED, policies, CRAFTED_POLICIES) > 0);
-    assert_true(realm_write(&realm, "crafted", crafted));
+    assert_true(realm_write(&realm, name, crafted));
     free(crafted);
     buffer_free(&text);
+}
+
+static void
+test_crafted(void **state)
+{
+    struct content dump, loaded, again;
+    struct dump_info info;
+
+    (void)state;
+    make_crafted("crafted");
     dump = decode_dump("crafted", &info);
     load_database("replica", "crafted");
     loaded = walk_database("replica");
@@ -353,14 +361,60 @@ test_crafted(void **state)
     }
 }
 
+static bool
+is_accepted(const struct buffer *text)
+{
+    struct dump *d = dump_new(REALM, NULL, NULL);
+    struct error err;
+    bool ok;
+
+    assert_non_null(d);
+    ok = dump_feed(d, text->data, text->len, &err) && dump_finish(d, NULL, &err);
+    dump_free(d);
+    return ok;
+}
+
+/* Whatever byte is changed: what the decoder accepts, kdb5_util loads, and to the same content. */
+static void
+test_accepted_loads_same(void **state)
+{
+    static const char bytes[] = "\t\n\v ;-0123456789abcdefAFxyzK/M@\\\r\x80";
+    uint32_t random = 20261122;
+    struct buffer text;
+
+    (void)state;
+    make_crafted("crafted");
+    read_dump("crafted", &text);
+    for (int accepted = 0; accepted < 60;) {
+        struct content dump, loaded;
+        struct dump_info info;
+        unsigned char *at, old;
+
+        random = random * 1664525 + 1013904223;
+        at = &text.data[(random >> 8) % text.len];
+        random = random * 1664525 + 1013904223;
+        old = *at;
+        *at = (unsigned char)bytes[(random >> 8) % (sizeof(bytes) - 1)];
+        if (*at != old && is_accepted(&text)) {
+            accepted++;
+            assert_true(realm_write(&realm, "changed", buffer_string(&text)));
+            dump = decode_dump("changed", &info);
+            load_database("replica", "changed");
+            loaded = walk_database("replica");
+            assert_same(&dump, &loaded);
+        }
+        *at = old;
+    }
+    buffer_free(&text);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_real_dump),
-        cmocka_unit_test(test_logins),
-        cmocka_unit_test(test_older_formats),
-        cmocka_unit_test(test_crafted),
+        cmocka_unit_test(test_real_dump),           cmocka_unit_test(test_logins),
+        cmocka_unit_test(test_older_formats),       cmocka_unit_test(test_crafted),
+        cmocka_unit_test(test_accepted_loads_same),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
