@@ -4,7 +4,7 @@
 
 as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
-packages_to_build="gcc clang cmake ninja-build pkg-config dpkg-dev clang-format libcmocka-dev
+packages_to_build="gcc clang cmake ninja-build pkg-config dpkg-dev file git clang-format libcmocka-dev
     libkrb5-dev libev-dev libmnl-dev libjansson-dev libsqlite3-dev libsystemd-dev libssl-dev"
 packages_to_test="python3 python3-pytest"
 packages_of_the_lab="python3 systemd systemd-container systemd-sysv dbus iproute2 util-linux
@@ -40,17 +40,25 @@ packages_install()
         printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
         $as_root chmod 755 "$policy"
     fi
-    apt_get install --yes --no-install-recommends $missing || {
-        apt_get update && apt_get install --yes --no-install-recommends $missing
-    } || status=1
+    # A machine that never looked knows no packages; one that looked long ago may know too old ones.
+    [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit)" ] || apt_get update
+    apt_get install --yes --no-install-recommends $missing 2>/dev/null ||
+        { apt_get update && apt_get install --yes --no-install-recommends $missing; } || status=1
     [ -z "$own_policy" ] || $as_root rm -f "$policy"
     comm -13 <(echo "$before") <(units_enabled) |
         xargs --no-run-if-empty $as_root systemctl disable --quiet 2>/dev/null
     return "$status"
 }
 
+# What apt-get says is shown when it fails.
 apt_get()
 {
+    local log status
+    log=$(mktemp)
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet -o DPkg::Lock::Timeout=300 \
-        -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null
+        -o Dpkg::Use-Pty=0 "$@" </dev/null >"$log" 2>&1
+    status=$?
+    [ "$status" = 0 ] || cat "$log" >&2
+    rm -f "$log"
+    return "$status"
 }
