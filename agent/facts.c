@@ -8,10 +8,10 @@
 #include "agent/loader.h"
 #include "agent/outcome.h"
 #include "agent/services.h"
-#include "agent/systemd.h"
 #include "common/backend.h"
 #include "common/files.h"
 #include "common/realm.h"
+#include "common/systemd.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>

@@ -4,9 +4,9 @@
 #include "agent/dropins.h"
 #include "agent/kpropd_acl.h"
 #include "agent/processes.h"
-#include "agent/systemd.h"
 #include "common/files.h"
 #include "common/realm.h"
+#include "common/systemd.h"
 
 #include <errno.h>
 #include <krb5.h>

@@ -4,9 +4,9 @@
 #include "agent/database_verbs.h"
 #include "agent/request.h"
 #include "agent/session.h"
-#include "agent/systemd.h"
 #include "common/channel.h"
 #include "common/log.h"
+#include "common/systemd.h"
 
 #include <errno.h>
 #include <ev.h>

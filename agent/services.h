@@ -5,8 +5,8 @@
 #ifndef KPC_AGENT_SERVICES_H
 #define KPC_AGENT_SERVICES_H
 
-#include "agent/systemd.h"
 #include "common/errors.h"
+#include "common/systemd.h"
 
 #include <jansson.h>
 #include <stdbool.h>

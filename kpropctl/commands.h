@@ -9,8 +9,9 @@
 
 struct command_context {
     const struct configuration *configuration;
-    const char *realm_name; /* -r, or NULL for the default realm */
-    struct realm *realm;    /* loaded when the row says so, else NULL */
+    const char *configuration_file; /* -c, or NULL */
+    const char *realm_name;         /* -r, or NULL for the default realm */
+    struct realm *realm;            /* loaded when the row says so, else NULL */
 };
 
 enum command_needs {

@@ -143,7 +143,7 @@ main(int argc, char **argv)
             context.realm_name = optarg;
             break;
         case 'c':
-            file = optarg;
+            context.configuration_file = file = optarg;
             break;
         case 't':
             test_only = true;

@@ -1,6 +1,5 @@
 /* rows_primary - rows that the primary can tell alone, before anybody else is asked. */
-#include "common/backend.h"
-#include "common/ports.h"
+#include "kpropctl/primary.h"
 #include "kpropctl/principals.h"
 #include "kpropctl/rows.h"
 
@@ -25,51 +24,6 @@ bytes_text(uint64_t bytes, char *text, size_t size)
 }
 
 static enum verdict
-not_here(struct step *step, const char *hint, const char *admin_server)
-{
-    step_hint(step, hint[0] == '\0' ? "run this on the primary KDC%s%s" : "%s%s",
-              hint[0] == '\0' ? (admin_server == NULL ? "" : ": ") : hint,
-              hint[0] == '\0' && admin_server != NULL ? admin_server : "");
-    return REFUSED;
-}
-
-/* kpropd serving here means that this host receives the database from another. */
-static bool
-kpropd_runs_here(void)
-{
-    struct port_spec spec;
-    struct ports_options options = { PORTS_AUTO, NULL };
-    struct port_report *report = NULL;
-    struct error ignored;
-    bool found;
-
-    if (!ports_resolve(NULL, &spec, &ignored) || !ports_examine(&spec, &options, &report, &ignored))
-        return false;
-    found = ports_obstacle(report, PORT_KPROPD) != NULL;
-    for (size_t i = 0; i < report->count && !found; i++)
-        found = report->holders[i].kind == PORT_KPROPD;
-    ports_report_free(report);
-    return found;
-}
-
-static bool
-admin_server_elsewhere(const struct realm *realm)
-{
-    char host[256];
-
-    if (realm->admin_server == NULL || realm->admin_server[0] == NULL)
-        return false;
-    for (char **p = realm->admin_server; *p != NULL; p++) {
-        snprintf(host, sizeof(host), "%s", *p);
-        if (host[0] != '[' && strchr(host, ':') == strrchr(host, ':'))
-            host[strcspn(host, ":")] = '\0';
-        if (names_is_local(host))
-            return false;
-    }
-    return true;
-}
-
-static enum verdict
 see_programs(struct walk *walk, struct step *step)
 {
     char path[PATH_MAX];
@@ -89,31 +43,12 @@ enum verdict
 see_primary(struct walk *walk, struct step *step)
 {
     const struct realm *realm = walk->realm;
-    const struct backend *backend = backend_find(realm->backend);
-    const char *admin = realm->admin_server == NULL ? NULL : realm->admin_server[0];
     struct error err;
 
     error_clear(&err);
-    if (backend == NULL || !backend_has_files(backend)) {
-        step_summary(step, "realm %s keeps its database in '%s', which kprop does not replicate",
-                     realm->name, realm->backend);
-        step_hint(step, "with LDAP all KDCs share the directory: replicate that instead");
+    if (!primary_is_here(realm, &err)) {
+        step_error(step, &err);
         return REFUSED;
-    }
-    if (!backend_exists(backend, realm->database)) {
-        step_summary(step, "this host has no database of realm %s (%s)", realm->name,
-                     realm->database);
-        return not_here(step, "", admin);
-    }
-    if (kpropd_runs_here()) {
-        step_summary(step, "kpropd runs on this host: it is a replica of %s, not the primary",
-                     realm->name);
-        return not_here(step, "", admin);
-    }
-    if (admin_server_elsewhere(realm)) {
-        step_summary(step, "this host is not the primary of %s: admin_server is %s", realm->name,
-                     admin);
-        return not_here(step, "", admin);
     }
     if (see_programs(walk, step) != HOLDS)
         return IMPOSSIBLE;

@@ -1,11 +1,11 @@
 /*
  * systemd - the one module that speaks with the service manager, the journal and the supervisor.
  *
- * Every call but systemd_notify may block and belongs in a verb's child. Built without libsystemd,
- * each says that this host's service manager is not supported.
+ * Every call but systemd_notify may block: the agent makes them in a verb's child. Built without
+ * libsystemd, each says that this host's service manager is not supported.
  */
-#ifndef KPC_AGENT_SYSTEMD_H
-#define KPC_AGENT_SYSTEMD_H
+#ifndef KPC_SYSTEMD_H
+#define KPC_SYSTEMD_H
 
 #include "common/errors.h"
 
@@ -42,8 +42,29 @@ enum systemd_action { SYSTEMD_START, SYSTEMD_RESTART, SYSTEMD_STOP };
 bool systemd_run(struct systemd *sd, const char *unit, enum systemd_action action, int timeout_s,
                  struct error *err);
 
-/* Make UNIT start at boot. */
+/* Make UNIT start at boot, or no longer. A unit that is so already is no error. */
 bool systemd_enable(struct systemd *sd, const char *unit, struct error *err);
+bool systemd_disable(struct systemd *sd, const char *unit, struct error *err);
+
+/* Times are seconds since the epoch; 0: never. */
+struct service_run {
+    double since;     /* when it became active */
+    double ended;     /* when its main process last ended */
+    int exit_status;  /* of that process: an exit status, or the signal that ended it */
+    char result[32];  /* "success", "exit-code", "signal", "timeout", … */
+    char status[512]; /* what it last said of itself (STATUS=), or "" */
+};
+
+struct timer_times {
+    double next; /* when it will start its service */
+    double last; /* when it last did */
+};
+
+/* More of a service, or of a timer; what is not known stays 0 or "". */
+bool systemd_service(struct systemd *sd, const char *unit, struct service_run *state,
+                     struct error *err);
+bool systemd_timer(struct systemd *sd, const char *unit, struct timer_times *state,
+                   struct error *err);
 
 /* Make the manager read its unit files again. */
 bool systemd_reload(struct systemd *sd, struct error *err);

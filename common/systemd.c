@@ -1,5 +1,5 @@
 /* systemd - see systemd.h. */
-#include "agent/systemd.h"
+#include "common/systemd.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -19,6 +19,7 @@
 #define MANAGER "org.freedesktop.systemd1.Manager"
 #define UNIT "org.freedesktop.systemd1.Unit"
 #define SERVICE "org.freedesktop.systemd1.Service"
+#define TIMER "org.freedesktop.systemd1.Timer"
 
 enum { MAX_LOG_LINE = 2000 };
 
@@ -157,6 +158,53 @@ systemd_state(struct systemd *sd, const char *unit, struct unit_state *state, st
     return true;
 }
 
+/* A property in microseconds since the epoch, in seconds; 0 if it is not set. */
+static double
+get_time(struct systemd *sd, const char *path, const char *interface, const char *name)
+{
+    uint64_t usec = 0;
+
+    if (sd_bus_get_property_trivial(sd->bus, DESTINATION, path, interface, name, NULL, 't', &usec) <
+            0 ||
+        usec == UINT64_MAX)
+        return 0;
+    return (double)usec / 1e6;
+}
+
+bool
+systemd_service(struct systemd *sd, const char *unit, struct service_run *state, struct error *err)
+{
+    int32_t status = 0;
+    char *path;
+
+    memset(state, 0, sizeof(*state));
+    if (!unit_path(sd, unit, &path, err))
+        return false;
+    state->since = get_time(sd, path, UNIT, "ActiveEnterTimestamp");
+    state->ended = get_time(sd, path, SERVICE, "ExecMainExitTimestamp");
+    get_text(sd, path, SERVICE, "Result", state->result, sizeof(state->result));
+    get_text(sd, path, SERVICE, "StatusText", state->status, sizeof(state->status));
+    sd_bus_get_property_trivial(sd->bus, DESTINATION, path, SERVICE, "ExecMainStatus", NULL, 'i',
+                                &status);
+    state->exit_status = status;
+    free(path);
+    return true;
+}
+
+bool
+systemd_timer(struct systemd *sd, const char *unit, struct timer_times *state, struct error *err)
+{
+    char *path;
+
+    memset(state, 0, sizeof(*state));
+    if (!unit_path(sd, unit, &path, err))
+        return false;
+    state->next = get_time(sd, path, TIMER, "NextElapseUSecRealtime");
+    state->last = get_time(sd, path, TIMER, "LastTriggerUSec");
+    free(path);
+    return true;
+}
+
 bool
 systemd_drop_ins(struct systemd *sd, const char *unit, char ***paths, struct error *err)
 {
@@ -237,6 +285,22 @@ systemd_enable(struct systemd *sd, const char *unit, struct error *err)
     snprintf(what, sizeof(what), "enable %s", unit);
     r = sd_bus_call_method(sd->bus, DESTINATION, MANAGER_PATH, MANAGER, "EnableUnitFiles",
                            &bus_error, NULL, "asbb", 1, unit, 0, 0);
+    if (r < 0)
+        bus_failed(r, &bus_error, what, err);
+    sd_bus_error_free(&bus_error);
+    return r >= 0 && systemd_reload(sd, err);
+}
+
+bool
+systemd_disable(struct systemd *sd, const char *unit, struct error *err)
+{
+    sd_bus_error bus_error = SD_BUS_ERROR_NULL;
+    char what[300];
+    int r;
+
+    snprintf(what, sizeof(what), "disable %s", unit);
+    r = sd_bus_call_method(sd->bus, DESTINATION, MANAGER_PATH, MANAGER, "DisableUnitFiles",
+                           &bus_error, NULL, "asb", 1, unit, 0);
     if (r < 0)
         bus_failed(r, &bus_error, what, err);
     sd_bus_error_free(&bus_error);
@@ -392,6 +456,29 @@ bool
 systemd_enable(struct systemd *sd, const char *unit, struct error *err)
 {
     (void)sd, (void)unit;
+    return unsupported(err);
+}
+
+bool
+systemd_disable(struct systemd *sd, const char *unit, struct error *err)
+{
+    (void)sd, (void)unit;
+    return unsupported(err);
+}
+
+bool
+systemd_service(struct systemd *sd, const char *unit, struct service_run *state, struct error *err)
+{
+    (void)sd, (void)unit;
+    memset(state, 0, sizeof(*state));
+    return unsupported(err);
+}
+
+bool
+systemd_timer(struct systemd *sd, const char *unit, struct timer_times *state, struct error *err)
+{
+    (void)sd, (void)unit;
+    memset(state, 0, sizeof(*state));
     return unsupported(err);
 }
 
