@@ -88,7 +88,7 @@ child_main(const struct requests *all, const struct verb *verb, const char *peer
             _exit(ERROR_INTERNAL);
     }
     log_open("kpropctl-agent", false);
-    status = verbs_serve(all->settings, peer, argc, argv, stdout, stderr);
+    status = all->serve(all->settings, peer, argc, argv, stdout, stderr);
     _exit(status);
 }
 

@@ -20,6 +20,7 @@
 struct requests {
     struct ev_loop *loop;
     const struct settings *settings;
+    verbs_server *serve; /* what the child calls: verbs_serve, but in tests */
     size_t running;
     void (*ended)(void *arg); /* called after each end, NULL for none */
     void *arg;

@@ -449,10 +449,19 @@ server_init(struct server *server, struct settings *settings, const char *config
     server->settings = settings;
     server->config = config;
     server->cred = GSS_C_NO_CREDENTIAL;
-    server->requests = (struct requests){ server->loop, settings, 0, on_request_ended, server };
-    server->owner =
-        (struct session_owner){ server->loop,  &server->requests, handshake_seconds, idle_seconds,
-                                stall_seconds, on_established,    on_session_closed, server };
+    server->requests = (struct requests){ .loop = server->loop,
+                                          .settings = settings,
+                                          .serve = verbs_serve,
+                                          .ended = on_request_ended,
+                                          .arg = server };
+    server->owner = (struct session_owner){ .loop = server->loop,
+                                            .requests = &server->requests,
+                                            .handshake = handshake_seconds,
+                                            .idle = idle_seconds,
+                                            .stall = stall_seconds,
+                                            .established = on_established,
+                                            .closed = on_session_closed,
+                                            .arg = server };
     for (int i = 0; i < LISTENERS; i++)
         ev_io_init(&server->listeners[i], on_accept, -1, EV_READ);
     ev_timer_init(&server->pause, on_pause_over, 1, 0);

@@ -73,8 +73,9 @@ enum { VERBS_DENIED = 201, VERBS_UNKNOWN = 202 };
  * then NULL) if the access lists permit it. Prints as verbs_run does, nothing for VERBS_DENIED and
  * VERBS_UNKNOWN.
  */
-int verbs_serve(const struct settings *settings, const char *peer, size_t argc,
-                const char *const *argv, FILE *out, FILE *errors);
+typedef int verbs_server(const struct settings *settings, const char *peer, size_t argc,
+                         const char *const *argv, FILE *out, FILE *errors);
+verbs_server verbs_serve;
 
 /*
  * For a verb that takes long: tell the caller where it stands, as one line of JSON
