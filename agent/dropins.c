@@ -54,6 +54,8 @@ next_line(const char **text, struct buffer *line)
 static bool
 take_exec_start(const char *value, char **command, struct error *err)
 {
+    size_t len;
+
     value += strspn(value, " \t");
     if (*value == '\0') {
         free(*command);
@@ -62,7 +64,9 @@ take_exec_start(const char *value, char **command, struct error *err)
     }
     if (*command != NULL)
         return error_set(err, ERROR_REFUSED, "cannot add the loader: ExecStart has several lines");
-    *command = strdup(value);
+    for (len = strlen(value); isspace((unsigned char)value[len - 1]); len--)
+        continue;
+    *command = strndup(value, len);
     return *command != NULL || error_memory(err);
 }
 
