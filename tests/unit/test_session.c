@@ -279,7 +279,9 @@ test_flood(void **state)
     for (int i = 0; i < 20; i++)
         turn(g, 0.01); /* not reading yet */
     getrusage(RUSAGE_SELF, &after);
+#if !defined(__SANITIZE_ADDRESS__) /* whose quarantine keeps what was freed */
     assert_true(after.ru_maxrss - before.ru_maxrss < 1600);
+#endif
     peer_wait(g, &p, 20);
     assert_int_equal(p.status, 0);
     assert_int_equal(p.out.len, FLOOD);
