@@ -4,9 +4,12 @@
 #include "common/netlink.h"
 #include "common/portreserve.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +17,14 @@ enum {
     ROUNDS_MAX = 3,         /* portreserve may be started again meanwhile */
     LET_GO_MS = 2000,       /* it answers within a few; it is asked by a datagram */
     OTHERS_LEAVE_MS = 5000, /* a client that picked the port is often done soon */
+    SETTLE_MS = 50,
+    OTHERS_MAX = 64,
+};
+
+/* What portreserve held beside the port: to be seen again after a release. */
+struct other_ports {
+    struct portreserve_port ports[OTHERS_MAX];
+    size_t count;
 };
 
 static void
@@ -134,38 +145,56 @@ ask(const struct port_spec *spec, const struct port_holder *holder,
     return ok;
 }
 
-/* Which of portreserve's other ports can be bound by anybody now? */
+/* Could anybody bind PORT now, on the IPv4 wildcard as portreserve does? */
+static bool
+is_free(const struct portreserve_port *port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port->port) };
+    int fd = socket(AF_INET, (port->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* The other ports of portreserve's files that are taken now. */
 static void
-count_losses(const struct port_spec *spec, const struct ports_options *options, const char *before,
-             struct port_release *result)
+list_others(const struct port_spec *spec, const struct ports_options *options,
+            struct other_ports *others)
 {
     struct portreserve *reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
     struct error err;
 
-    if (reserve != NULL && before[0] != '\0' &&
-        portreserve_read(options->root, options->portreserve, reserve, &err)) {
-        /* Without its daemon nothing is reserved; otherwise only what was in the same file. */
-        if (reserve->pid == 0)
-            snprintf(result->lost, sizeof(result->lost), "%s", before);
-        else
-            portreserve_others(reserve, result->name, spec->port, result->lost,
-                               sizeof(result->lost));
+    others->count = 0;
+    if (reserve == NULL)
+        return;
+    portreserve_read(options->root, options->portreserve, reserve, &err);
+    for (size_t i = 0; i < reserve->count; i++) {
+        const struct portreserve_file *file = &reserve->files[i];
+
+        for (size_t j = 0; j < file->count && others->count < OTHERS_MAX; j++) {
+            if (file->ports[j].port != spec->port && !is_free(&file->ports[j]))
+                others->ports[others->count++] = file->ports[j];
+        }
     }
     free(reserve);
 }
 
+/* Which of them are free since the release? */
 static void
-others_before(const struct port_spec *spec, const struct ports_options *options, char *text,
-              size_t size)
+count_losses(const struct other_ports *others, struct port_release *result)
 {
-    struct portreserve *reserve = (struct portreserve *)calloc(1, sizeof(*reserve));
-    struct error err;
+    size_t len = 0;
 
-    text[0] = '\0';
-    if (reserve != NULL && portreserve_read(options->root, options->portreserve, reserve, &err) &&
-        reserve->pid > 0)
-        portreserve_others(reserve, NULL, spec->port, text, size);
-    free(reserve);
+    if (others->count > 0)
+        nap(SETTLE_MS); /* the old daemon lets go of one after the other */
+    for (size_t i = 0; i < others->count; i++) {
+        if (is_free(&others->ports[i]) && len + 16 < sizeof(result->lost))
+            len += (size_t)snprintf(result->lost + len, sizeof(result->lost) - len, "%s%u/%s",
+                                    len > 0 ? ", " : "", others->ports[i].port,
+                                    others->ports[i].udp ? "udp" : "tcp");
+    }
 }
 
 /* Somebody took the port after it was released: name it, and give it some seconds. */
@@ -211,11 +240,11 @@ bool
 port_release(const struct port_spec *spec, const struct ports_options *options,
              struct port_release *result, struct port_report **report, struct error *err)
 {
-    char before[256];
+    struct other_ports others;
 
     *result = (struct port_release){ 0 };
     *report = NULL;
-    others_before(spec, options, before, sizeof(before));
+    list_others(spec, options, &others);
     for (int round = 0;; round++) {
         ports_report_free(*report);
         if (!ports_examine(spec, options, report, err))
@@ -232,7 +261,7 @@ port_release(const struct port_spec *spec, const struct ports_options *options,
             return false;
     }
     if (result->released)
-        count_losses(spec, options, before, result);
+        count_losses(&others, result);
     return true;
 }
 

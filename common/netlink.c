@@ -65,12 +65,36 @@ decode_message(const struct nlmsghdr *header, void *data)
     return MNL_CB_OK;
 }
 
+/* Every message lies within LEN. (libmnl takes a length above INT_MAX for a good one.) */
+static bool
+is_whole(const void *data, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)data;
+    struct nlmsghdr header;
+
+    while (len > 0) {
+        size_t step;
+
+        if (len < sizeof(header))
+            return false;
+        memcpy(&header, p, sizeof(header));
+        if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > len)
+            return false;
+        step = NLMSG_ALIGN((size_t)header.nlmsg_len);
+        step = step < len ? step : len;
+        p += step;
+        len -= step;
+    }
+    return true;
+}
+
 bool
 netlink_decode(const void *data, size_t len, uint16_t port, struct socket_list *list)
 {
     struct decoding decoding = { .port = port, .list = list };
 
-    return mnl_cb_run(data, len, 0, 0, decode_message, &decoding) >= MNL_CB_STOP;
+    return is_whole(data, len) &&
+           mnl_cb_run(data, len, 0, 0, decode_message, &decoding) >= MNL_CB_STOP;
 }
 
 /*
@@ -120,6 +144,10 @@ dump_family(struct mnl_socket *socket, int family, uint16_t port, uint32_t state
         got = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
         if (got < 0)
             return false;
+        if (!is_whole(buffer, (size_t)got)) {
+            errno = EBADMSG;
+            return false;
+        }
         more = mnl_cb_run(buffer, (size_t)got, seq, mnl_socket_get_portid(socket), decode_message,
                           &decoding);
         if (more < 0 && errno == EINTR)
