@@ -23,7 +23,7 @@
 #define DB_FN static __attribute__((unused))
 
 /* FOLDER/NAME in one of many buffers that are used in turn. */
-DB_FN const char *
+DB_FN __attribute__((format(printf, 2, 3))) const char *
 in_folder(const struct throwaway *t, const char *fmt, ...)
 {
     static char names[4096][128];
@@ -39,7 +39,7 @@ in_folder(const struct throwaway *t, const char *fmt, ...)
 }
 
 /* Run a shell command; false unless it ends with 0. */
-DB_FN bool
+DB_FN __attribute__((format(printf, 1, 2))) bool
 shell(const char *fmt, ...)
 {
     char command[2048];
