@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -103,6 +104,11 @@ loader_look(const char *database, struct loader_progress *progress)
     if (object == NULL)
         return;
     progress->pid = (int)json_integer_value(json_object_get(object, "pid"));
+    if (progress->pid <= 0 || (kill(progress->pid, 0) != 0 && errno == ESRCH)) {
+        progress->pid = 0; /* still the text of the load before, which was killed */
+        json_decref(object);
+        return;
+    }
     progress->generation = (uint64_t)json_integer_value(json_object_get(object, "generation"));
     progress->since = json_number_value(json_object_get(object, "since"));
     if (json_is_string(json_object_get(object, "stage")))

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { COUNT = 4000, MANY = 30000 };
+enum { COUNT = 4000, MANY = 15000 };
 
 static struct throwaway test_realm;
 static char self[256];
@@ -701,7 +701,7 @@ test_logins_go_on(void **state)
     pid = fork();
     if (pid == 0)
         hammer(100000);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         announce(file("many.dump"));
         assert_int_equal(load(file("many.dump")), 0);
         assert_true(outcome_true("verified"));
