@@ -82,6 +82,21 @@ backend_file_name(const char *path, const char *suffix, char *name, size_t size,
 }
 
 bool
+backend_is_data(const struct backend *backend, const char *path, const char *name)
+{
+    const char *slash = strrchr(path, '/'), *base = slash == NULL ? path : slash + 1;
+    size_t len = strlen(base);
+
+    if (strncmp(name, base, len) != 0)
+        return false;
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (strcmp(name + len, backend->data[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool
 backend_exists(const struct backend *backend, const char *path)
 {
     char name[BACKEND_NAME_MAX];

@@ -31,6 +31,10 @@ enum backend_promotion backend_promotion(const struct backend *backend);
 /* False for a backend whose database is not made of files: nothing below applies to it then. */
 bool backend_has_files(const struct backend *backend);
 
+/* True if NAME, a file's name in the folder of database PATH, is one that holds principals or
+ * policies. Lock files are not, nor what a load has not yet put in place. */
+bool backend_is_data(const struct backend *backend, const char *path, const char *name);
+
 /* True when the files that hold principals and policies are all there. */
 bool backend_exists(const struct backend *backend, const char *path);
 
