@@ -8,45 +8,52 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { BOTH = WALK_SETUP | WALK_PROPAGATE };
+
 const struct check checks[] = {
     { "primary", "this host is the realm's primary, with database, stash, kprop and kdb5_util",
-      see_primary, NULL, NULL, false },
-    { "space", "there is room for a dump", see_space, NULL, NULL, false },
-    { "name", "the replica has a name that both sides agree on", see_name, NULL, NULL, false },
-    { "principals", "both hosts have a host principal in the database", see_principals,
+      BOTH, see_primary, NULL, NULL, false },
+    { "space", "there is room for a dump", BOTH, see_space, NULL, NULL, false },
+    { "name", "the replica has a name that both sides agree on", BOTH, see_name, NULL, NULL,
+      false },
+    { "principals", "both hosts have a host principal in the database", WALK_SETUP, see_principals,
       make_principals, "create them", false },
-    { "keytab", "the primary's keytab holds its current key", see_keytab, NULL, NULL, false },
-    { "agent", "the replica's agent answers, and lets this primary in", see_agent, NULL, NULL,
+    { "keytab", "the primary's keytab holds its current key", WALK_SETUP, see_keytab, NULL, NULL,
       false },
-    { "clock", "the clocks agree", see_clock, NULL, NULL, false },
-    { "realm", "the replica knows the realm, and can load this dump format", see_realm, NULL, NULL,
+    { "agent", "the replica's agent answers, and lets this primary in", BOTH, see_agent, NULL, NULL,
       false },
-    { "services", "both services files give krb5_prop the same port", see_services, NULL, NULL,
-      false },
-    { "replica-keytab", "the replica's keytab holds its current key", see_replica_keytab, NULL,
+    { "clock", "the clocks agree", WALK_SETUP, see_clock, NULL, NULL, false },
+    { "realm", "the replica knows the realm, and can load this dump format", BOTH, see_realm, NULL,
       NULL, false },
-    { "role", "the replica is not a primary itself", see_role, NULL, NULL, false },
-    { "replica-space", "the replica has room for a load", see_replica_space, NULL, NULL, false },
-    { "port", "kpropd can have its port, also after a reboot", see_port, make_port,
+    { "services", "both services files give krb5_prop the same port", WALK_SETUP, see_services,
+      NULL, NULL, false },
+    { "replica-keytab", "the replica's keytab holds its current key", WALK_SETUP,
+      see_replica_keytab, NULL, NULL, false },
+    { "role", "the replica is not a primary itself", BOTH, see_role, NULL, NULL, false },
+    { "replica-space", "the replica has room for a load", BOTH, see_replica_space, NULL, NULL,
+      false },
+    { "port", "kpropd can have its port, also after a reboot", WALK_SETUP, see_port, make_port,
       "release the reservation, now and at every start of kpropd", false },
-    { "acl", "kpropd.acl of the replica lists the primary", see_acl, make_acl, "add it", false },
-    { "loader", "kpropd loads with kpropctl's loader", see_loader, make_loader,
+    { "acl", "kpropd.acl of the replica lists the primary", WALK_SETUP, see_acl, make_acl, "add it",
+      false },
+    { "loader", "kpropd loads with kpropctl's loader", WALK_SETUP, see_loader, make_loader,
       "write a drop-in for kpropd's unit", false },
-    { "kpropd", "kpropd runs, is enabled, and is seen listening", see_kpropd, make_kpropd,
-      "start and enable it", false },
-    { "reach", "the primary reaches kpropd's port", see_reach, NULL, NULL, false },
-    { "dump", "the database can be dumped, and the dump is whole", see_dump, NULL, NULL, false },
-    { "propagate", "the replica has been sent this content", see_content, make_content,
+    { "kpropd", "kpropd runs, is enabled, and is seen listening", WALK_SETUP, see_kpropd,
+      make_kpropd, "start and enable it", false },
+    { "reach", "the primary reaches kpropd's port", WALK_SETUP, see_reach, NULL, NULL, false },
+    { "dump", "the database can be dumped, and the dump is whole", BOTH, see_dump, NULL, NULL,
+      false },
+    { "propagate", "the replica has been sent this content", BOTH, see_content, make_content,
       "propagate the database", true },
-    { "digest", "the replica's database is exactly what was dumped", see_digest, NULL, NULL,
+    { "digest", "the replica's database is exactly what was dumped", BOTH, see_digest, NULL, NULL,
       false },
-    { "stash", "the replica's stash opens its database", see_stash, NULL, NULL, false },
-    { "kdc", "krb5kdc runs on the replica, and is enabled", see_kdc, make_kdc,
+    { "stash", "the replica's stash opens its database", WALK_SETUP, see_stash, NULL, NULL, false },
+    { "kdc", "krb5kdc runs on the replica, and is enabled", BOTH, see_kdc, make_kdc,
       "start and enable it", false },
-    { "ticket", "the replica's KDC issues a ticket", see_ticket, NULL, NULL, false },
-    { "record", "the replica is known to the state database", see_record, make_record, "record it",
-      false },
-    { NULL, NULL, NULL, NULL, NULL, false },
+    { "ticket", "the replica's KDC issues a ticket", BOTH, see_ticket, NULL, NULL, false },
+    { "record", "the replica is known to the state database", WALK_SETUP, see_record, make_record,
+      "record it", false },
+    { NULL, NULL, 0, NULL, NULL, NULL, false },
 };
 
 static const char *const level_names[] = {
@@ -165,6 +172,8 @@ checks_walk(struct walk *walk)
     for (const struct check *check = checks; check->id != NULL; check++) {
         struct step step = { .id = check->id };
 
+        if (!(check->walks & (int)walk->kind))
+            continue;
         step.level = look(check, walk, &step);
         walk->listener->step(walk->listener->closure, &step);
         if (step.level == LEVEL_FAILED || step.level == LEVEL_REFUSED)

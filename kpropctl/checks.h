@@ -14,6 +14,7 @@
 #include "kpropctl/names.h"
 #include "kpropctl/remote.h"
 #include "kpropctl/spool.h"
+#include "kpropctl/state.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -41,6 +42,13 @@ struct walk_listener {
     void *closure;
 };
 
+/* What the table is walked for; a row names the walks that it takes part in. */
+enum walk_kind {
+    WALK_SETUP = 1,     /* make a replica: every row, and the content proven by its own digest */
+    WALK_PROPAGATE = 2, /* keep one: what must hold for a transfer and its proof; goes on without
+                           an agent, but then never says verified */
+};
+
 struct principals;
 
 /* One walk for one replica: what it was asked, and what it has found out so far. */
@@ -48,26 +56,31 @@ struct walk {
     const struct configuration *configuration;
     const struct realm *realm;
     const char *host; /* as the user wrote it */
-    bool dry_run;     /* look, change nothing anywhere */
-    bool overwrite;   /* what the replica alone has may go */
+    enum walk_kind kind;
+    bool dry_run;   /* look, change nothing anywhere */
+    bool force;     /* send even what the replica has already */
+    bool overwrite; /* what the replica alone has may go */
     struct spool *spool;
-    const char *reason;
     const struct walk_listener *listener;
 
     struct names primary;
     struct names replica;
+    struct state_memory memory; /* what is remembered of the replica, from row "name" on */
     const char *keytab;
     struct principals *principals;
     struct remote *agent;
     json_t *facts;          /* of the agent, or NULL when a change has outdated them */
     double facts_skew;      /* seconds that the replica's clock is ahead */
-    struct spool_dump dump; /* dump.bytes is 0 before it is made */
-    int64_t generation;     /* as announced to this replica */
+    struct spool_dump dump; /* what is to be on the replica; generation 0 before it is known */
     bool stash_told;        /* the replica has said whether its stash opens its database: */
     bool stash_opens;
     char stash_error[300];
-    bool content_verified; /* the live database there has the dump's digest */
-    bool ticket_verified;  /* its KDC has issued a ticket from it */
+    bool content_verified; /* the live database there has the dump's content: its digest was
+                              compared now, or by its loader, and nobody has written it since */
+    bool digested;         /* compared now, of a snapshot of the live database */
+    bool loader_verified;  /* by the loader, in this walk */
+    bool ticket_verified;  /* its KDC has issued a ticket, now or lately enough */
+    bool ticketed;         /* now */
     bool sent;
     bool later_unknown; /* a dry run has met something it would have changed: what follows may
                            only be wrong because of that */
@@ -86,6 +99,7 @@ enum verdict {
 struct check {
     const char *id;
     const char *title; /* what must hold, for lists */
+    int walks;         /* enum walk_kind, together */
     /* Look. Fills the step's texts: where LACKING, summary says what lacks. */
     enum verdict (*see)(struct walk *walk, struct step *step);
     /* Make it hold; summary then says what was done. False with ERR. NULL: no way. */

@@ -7,8 +7,20 @@ const struct command commands[] = {
     { "setup-slave", "setup-replica", "[--dry-run] HOST...", "make HOST a replica, and prove it",
       "  -n, --dry-run   change nothing anywhere, say what would be done\n"
       "  --overwrite     what the replica's database alone has may go\n"
+      "  --allow-shrink  the database is meant to have far fewer entries than last time\n"
+      "  --no-wait       leave if another run for the realm is at work\n"
       "  --json          a report for programs\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_setup },
+    { "propagate", NULL, "[HOST...]",
+      "bring the database to HOST, or to all replicas, and prove it",
+      "  --force         send even what a replica has already\n"
+      "  --allow-shrink  the database is meant to have far fewer entries than last time\n"
+      "  --no-wait       leave if another run for the realm is at work\n"
+      "  --reason WORD   for the history (default: propagate)\n"
+      "  -q, --quiet     print only trouble\n"
+      "  -v, --verbose   print every row\n"
+      "  --json          a report for programs\n",
+      NEEDS_ROOT | NEEDS_REALM, cmd_propagate },
     { "port", NULL, "[--why] [--port PORT] [HOST]", "who holds kpropd's port, seen or not?",
       "  -p, --port PORT  a number or a service name (default: krb5_prop)\n"
       "  -w, --why        what happened, and why netstat did not show it\n"

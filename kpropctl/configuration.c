@@ -17,6 +17,17 @@ static const struct config_key keys[] = {
       3600 },
     { "timeout", CONFIG_DURATION, offsetof(struct configuration, timeout), 0, 7 * 86400 },
     { "max_clock_skew", CONFIG_DURATION, offsetof(struct configuration, max_clock_skew), 1, 3600 },
+    { "state_group", CONFIG_STRING, offsetof(struct configuration, state_group), 0, 0 },
+    { "shrink_limit", CONFIG_INTEGER, offsetof(struct configuration, shrink_limit), 0, 100 },
+    { "parallel", CONFIG_INTEGER, offsetof(struct configuration, parallel), 1, 1000 },
+    { "retries", CONFIG_INTEGER, offsetof(struct configuration, retries), 0, 20 },
+    { "retry_delay", CONFIG_DURATION, offsetof(struct configuration, retry_delay), 1, 3600 },
+    { "digest_interval", CONFIG_DURATION, offsetof(struct configuration, digest_interval), 0,
+      30 * 86400 },
+    { "ticket_interval", CONFIG_DURATION, offsetof(struct configuration, ticket_interval), 0,
+      30 * 86400 },
+    { "keep_history", CONFIG_INTEGER, offsetof(struct configuration, keep_history), 0, 36500 },
+    { "wait", CONFIG_BOOLEAN, offsetof(struct configuration, wait), 0, 0 },
     { NULL, CONFIG_STRING, 0, 0, 0 },
 };
 
@@ -29,6 +40,13 @@ configuration_load(const char *file, struct configuration *configuration, struct
     configuration->agent_port = 4373;
     configuration->connect_timeout = 10;
     configuration->max_clock_skew = 300;
+    configuration->shrink_limit = 20;
+    configuration->parallel = 16;
+    configuration->retries = 3;
+    configuration->retry_delay = 2;
+    configuration->digest_interval = 3600;
+    configuration->keep_history = 90;
+    configuration->wait = true;
     if (configuration->state_dir == NULL || configuration->runtime_dir == NULL)
         return error_memory(err);
     return config_load(file != NULL ? file : CONFIGURATION_FILE, file != NULL, "kpropctl", keys,

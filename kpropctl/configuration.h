@@ -14,10 +14,20 @@ struct configuration {
     char *kprop;       /* NULL: found in the usual folders */
     char *kdb5_util;   /* likewise */
     char *keytab;      /* NULL: the default keytab */
+    char *state_group; /* may read the state database; NULL: root alone */
     int agent_port;
     int connect_timeout; /* seconds until a host that does not answer is given up */
     int timeout;         /* seconds for one transfer; 0: derived from the size of the dump */
     int max_clock_skew;  /* seconds */
+    int shrink_limit;    /* percent fewer principals or policies than last time that is too much */
+    int parallel;        /* hosts served at once */
+    int retries;         /* of what can pass by itself */
+    int retry_delay;     /* seconds before the first retry, doubled each time */
+    int digest_interval; /* seconds after which the digest of a replica that was written to (by
+                            logins) is compared again though nothing was sent; 0: in each run */
+    int ticket_interval; /* seconds between two AS exchanges with one replica; 0: in each run */
+    int keep_history;    /* days; 0: for ever */
+    bool wait;           /* a second run of a realm waits for the first; else it leaves */
 };
 
 #define CONFIGURATION_FILE KPC_SYSCONFDIR "/kpropctl.conf"

@@ -40,7 +40,11 @@ struct fleet {
     ev_timer patience;
     int interrupted; /* the signal, or 0 */
     int status;
-    size_t left; /* members not yet ended */
+    fleet_serve *serve;
+    void *closure;
+    size_t limit;   /* members at once */
+    size_t started; /* members that were */
+    size_t running; /* members not yet ended */
 };
 
 /* In the child: one line of JSON to the parent. */
@@ -110,11 +114,11 @@ child_main(int fd, pid_t parent, const char *host, fleet_serve *serve, void *clo
     signal(SIGHUP, SIG_DFL);
     memset(&result, 0, sizeof(result));
     serve(closure, host, &listener, &result);
-    send_line(fd,
-              json_pack("{s:i, s:b, s:b, s:b, s:I, s:I, s:I}", "end", result.status, "verified",
-                        result.verified, "dry_run", result.dry_run, "sent", result.sent,
-                        "principals", (json_int_t)result.principals, "policies",
-                        (json_int_t)result.policies, "generation", (json_int_t)result.generation));
+    send_line(fd, json_pack("{s:i, s:i, s:b, s:I, s:f, s:I, s:I, s:I}", "end", result.status,
+                            "outcome", (int)result.outcome, "dry_run", result.dry_run, "bytes",
+                            (json_int_t)result.bytes, "seconds", result.seconds, "principals",
+                            (json_int_t)result.principals, "policies", (json_int_t)result.policies,
+                            "generation", (json_int_t)result.generation));
     _exit(result.status);
 }
 
@@ -147,9 +151,10 @@ take_end(struct member *m, const json_t *object)
     m->told = true;
     m->result = (struct host_result){
         .status = (int)json_integer_value(json_object_get(object, "end")),
-        .verified = json_is_true(json_object_get(object, "verified")),
+        .outcome = (enum host_outcome)json_integer_value(json_object_get(object, "outcome")),
         .dry_run = json_is_true(json_object_get(object, "dry_run")),
-        .sent = json_is_true(json_object_get(object, "sent")),
+        .bytes = (uint64_t)json_integer_value(json_object_get(object, "bytes")),
+        .seconds = json_number_value(json_object_get(object, "seconds")),
         .principals = (uint64_t)json_integer_value(json_object_get(object, "principals")),
         .policies = (uint64_t)json_integer_value(json_object_get(object, "policies")),
         .generation = json_integer_value(json_object_get(object, "generation")),
@@ -199,6 +204,8 @@ tell_lost(struct member *m, int wait_status)
     output->backend->step(output, m->index, &step);
 }
 
+static void start_more(struct fleet *fleet);
+
 static void
 maybe_end(struct member *m, int wait_status)
 {
@@ -211,7 +218,9 @@ maybe_end(struct member *m, int wait_status)
     fleet->output->backend->end(fleet->output, m->index, &m->result);
     if (m->result.status > fleet->status)
         fleet->status = m->result.status;
-    if (--fleet->left == 0)
+    fleet->running--;
+    start_more(fleet);
+    if (fleet->running == 0)
         ev_break(fleet->loop, EVBREAK_ALL);
 }
 
@@ -280,8 +289,7 @@ on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 }
 
 static bool
-start_member(struct fleet *fleet, size_t index, fleet_serve *serve, void *closure,
-             struct error *err)
+start_member(struct fleet *fleet, size_t index)
 {
     struct member *m = &fleet->members[index];
     pid_t parent = getpid();
@@ -290,14 +298,13 @@ start_member(struct fleet *fleet, size_t index, fleet_serve *serve, void *closur
     *m = (struct member){ .fleet = fleet, .index = index, .fd = -1 };
     buffer_init(&m->line, LINE_LIMIT);
     if (pipe2(fds, O_CLOEXEC) != 0 || (m->pid = fork()) < 0)
-        return error_errno(err, ERROR_INTERNAL, errno, "cannot start a process for %s",
-                           fleet->output->hosts[index]);
+        return false;
     if (m->pid == 0)
-        child_main(fds[1], parent, fleet->output->hosts[index], serve, closure);
+        child_main(fds[1], parent, fleet->output->hosts[index], fleet->serve, fleet->closure);
     close(fds[1]);
     m->fd = fds[0];
     m->running = m->open = true;
-    fleet->left++;
+    fleet->running++;
     ev_io_init(&m->readable, on_readable, m->fd, EV_READ);
     m->readable.data = m;
     ev_io_start(fleet->loop, &m->readable);
@@ -307,12 +314,30 @@ start_member(struct fleet *fleet, size_t index, fleet_serve *serve, void *closur
     return true;
 }
 
+/* A host for which no process can be had is told as lost, like one whose process has died. */
+static void
+start_more(struct fleet *fleet)
+{
+    while (fleet->started < fleet->output->count && fleet->running < fleet->limit) {
+        size_t index = fleet->started++;
+        struct member *m = &fleet->members[index];
+
+        if (fleet->interrupted == 0 && start_member(fleet, index))
+            continue;
+        m->index = index;
+        m->fleet = fleet;
+        tell_lost(m, 0);
+        fleet->output->backend->end(fleet->output, index, &m->result);
+        if (m->result.status > fleet->status)
+            fleet->status = m->result.status;
+    }
+}
+
 int
-fleet_run(struct output *output, fleet_serve *serve, void *closure, struct error *err)
+fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit, struct error *err)
 {
     static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-    struct fleet fleet = { .output = output };
-    bool ok = true;
+    struct fleet fleet = { .output = output, .serve = serve, .closure = closure, .limit = limit };
 
     fleet.loop = ev_default_loop(0);
     fleet.members = calloc(output->count, sizeof(*fleet.members));
@@ -328,11 +353,8 @@ fleet_run(struct output *output, fleet_serve *serve, void *closure, struct error
     }
     ev_timer_init(&fleet.patience, on_patience, PATIENCE, 0);
     fleet.patience.data = &fleet;
-    for (size_t i = 0; ok && i < output->count; i++)
-        ok = start_member(&fleet, i, serve, closure, err);
-    if (!ok)
-        end_children(&fleet, SIGTERM);
-    if (fleet.left > 0)
+    start_more(&fleet);
+    if (fleet.running > 0)
         ev_run(fleet.loop, 0);
     for (size_t i = 0; i < output->count; i++)
         buffer_free(&fleet.members[i].line);
@@ -340,5 +362,5 @@ fleet_run(struct output *output, fleet_serve *serve, void *closure, struct error
         ev_signal_stop(fleet.loop, &fleet.signals[i]);
     ev_timer_stop(fleet.loop, &fleet.patience);
     free(fleet.members);
-    return ok ? fleet.status : ERROR_INTERNAL;
+    return fleet.status;
 }

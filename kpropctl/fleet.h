@@ -17,10 +17,11 @@ typedef void fleet_serve(void *closure, const char *host, const struct walk_list
                          struct host_result *result);
 
 /*
- * Serve all hosts of OUTPUT side by side, each in a child, telling OUTPUT as they go. SIGINT,
- * SIGTERM and SIGHUP end the children (whose own children die with them) and then return. Returns
- * the worst exit status; ERROR_INTERNAL with ERR if nothing could be started.
+ * Serve all hosts of OUTPUT side by side, at most LIMIT at once, each in a child, telling OUTPUT.
+ * SIGINT, SIGTERM and SIGHUP end the children (whose own children die with them) and then return.
+ * Returns the worst exit status; ERROR_INTERNAL with ERR if nothing could be started.
  */
-int fleet_run(struct output *output, fleet_serve *serve, void *closure, struct error *err);
+int fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit,
+              struct error *err);
 
 #endif

@@ -9,6 +9,20 @@
 
 enum { DEFAULT_WIDTH = 80, STATE_SIZE = 64 };
 
+const char *
+host_outcome_name(enum host_outcome outcome)
+{
+    static const char *const names[] = { "failed", "sent", "unchanged", "verified" };
+
+    return names[outcome];
+}
+
+bool
+host_is_verified(const struct host_result *result)
+{
+    return result->outcome == HOST_VERIFIED || result->outcome == HOST_UNCHANGED;
+}
+
 struct output *
 output_new(const struct output_backend *backend, FILE *stream, const char *realm,
            char *const *hosts, size_t count)

@@ -12,16 +12,30 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum host_outcome {
+    HOST_FAILED,
+    HOST_SENT,      /* but not verified: no agent to ask */
+    HOST_UNCHANGED, /* verified, nothing had to be sent */
+    HOST_VERIFIED,  /* sent and verified */
+};
+
+/* "failed", "sent", "unchanged", "verified". */
+const char *host_outcome_name(enum host_outcome outcome);
+
 /* The end of one host's walk. */
 struct host_result {
     int status; /* enum error_code */
-    bool verified;
+    enum host_outcome outcome;
     bool dry_run;
-    bool sent;
+    uint64_t bytes; /* sent; 0 if nothing was */
+    double seconds; /* of the transfer */
     uint64_t principals;
     uint64_t policies;
     int64_t generation;
 };
+
+/* Nothing but HOST_UNCHANGED and HOST_VERIFIED is good. */
+bool host_is_verified(const struct host_result *result);
 
 struct output;
 
@@ -34,7 +48,11 @@ struct output_backend {
     void (*finish)(struct output *output);
 };
 
-extern const struct output_backend output_text, output_json;
+/*
+ * text: a line for each row; brief: a line for each host, and the rows that are not well; quiet:
+ * the hosts that are not well; json: docs/protocol.md.
+ */
+extern const struct output_backend output_text, output_brief, output_quiet, output_json;
 
 struct output_host; /* the backend's own, one for each host */
 

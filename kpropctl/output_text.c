@@ -163,7 +163,7 @@ verdict(struct output *output, size_t host, const struct host_result *result)
               state->would, state->would == 1 ? "" : "s");
         return;
     }
-    if (!result->verified) {
+    if (!host_is_verified(result)) {
         print(output, host, "\n%s%s is NOT a verified replica of %s%s",
               output->colour ? "\033[31m" : "", name, output->realm,
               output->colour ? "\033[0m" : "");
@@ -179,7 +179,7 @@ verdict(struct output *output, size_t host, const struct host_result *result)
           output->colour ? "\033[32m" : "", name, output->realm, output->colour ? "\033[0m" : "",
           (unsigned long long)result->principals, (unsigned long long)result->policies,
           (long long)result->generation);
-    if (state->fixed == 0)
+    if (state->fixed == 0 && result->outcome == HOST_UNCHANGED)
         append(output, host, "nothing had to be changed, nothing was sent\n");
 }
 

@@ -16,7 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VERB_TIMEOUT = 60, BASE_SECONDS = 120, SLOWEST_RATE = 128 * 1024, TICK_MS = 100 };
+enum {
+    VERB_TIMEOUT = 60,
+    BASE_SECONDS = 120,
+    SLOWEST_RATE = 128 * 1024, /* bytes per second, of a replica not yet known */
+    SLACK = 4,                 /* times slower than ever before is too slow */
+    LONGEST = 86400,
+    TICK_MS = 100,
+};
 
 static double
 now(void)
@@ -28,11 +35,21 @@ now(void)
 }
 
 int
-propagation_deadline(const struct configuration *configuration, uint64_t bytes)
+propagation_deadline(const struct configuration *configuration, uint64_t bytes, double rate)
 {
+    double expected = (double)bytes / SLOWEST_RATE;
+
     if (configuration->timeout > 0)
         return configuration->timeout;
-    return BASE_SECONDS + (int)(bytes / SLOWEST_RATE);
+    if (rate > 0)
+        expected = SLACK * (double)bytes / rate;
+    return BASE_SECONDS + (int)(expected < LONGEST ? expected : LONGEST);
+}
+
+static int
+deadline_of(const struct propagation *p)
+{
+    return propagation_deadline(p->configuration, p->dump->bytes, p->slowest_rate);
 }
 
 static bool
@@ -43,7 +60,7 @@ call(struct propagation *p, const char *const *argv, int timeout, json_t **reply
     return remote_call(p->agent, argv, timeout, NULL, NULL, reply, &fault, err);
 }
 
-/* One attempt with p->generation. *GREATEST is the one the replica knows, if it says so. */
+/* One attempt with the dump's generation. *GREATEST is the one the replica knows, if it says so. */
 static bool
 announce_once(struct propagation *p, int64_t *greatest, struct error *err)
 {
@@ -51,11 +68,10 @@ announce_once(struct propagation *p, int64_t *greatest, struct error *err)
     time_t at = time(NULL);
     json_t *object = json_pack(
         "{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I}", "generation",
-        (json_int_t)p->generation, "sha256", dump->sha256, "nonce", dump->nonce, "digest",
+        (json_int_t)dump->generation, "sha256", dump->sha256, "nonce", dump->nonce, "digest",
         dump->digest, "size", (json_int_t)dump->bytes, "principals", (json_int_t)dump->principals,
         "policies", (json_int_t)dump->policies, "from", p->from, "announced_at", (json_int_t)at,
-        "expires_at",
-        (json_int_t)at + propagation_deadline(p->configuration, dump->bytes) + BASE_SECONDS);
+        "expires_at", (json_int_t)at + deadline_of(p) + BASE_SECONDS);
     char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
     const char *argv[] = { "announce", p->realm, text, NULL };
     json_t *reply = NULL;
@@ -73,13 +89,13 @@ static bool
 announce(struct propagation *p, struct error *err)
 {
     int64_t greatest = 0;
+    struct error ignored;
 
-    p->generation = p->dump->generation;
     if (announce_once(p, &greatest, err))
         return true;
-    if (err->code != ERROR_REFUSED || greatest < p->generation)
+    if (err->code != ERROR_REFUSED || greatest < p->dump->generation)
         return false;
-    p->generation = greatest + 1;
+    spool_raise(p->spool, greatest, p->dump, &ignored);
     error_clear(err);
     return announce_once(p, &greatest, err);
 }
@@ -163,7 +179,7 @@ static bool
 run_kprop(struct propagation *p, struct subprocess_result *result, struct error *err)
 {
     struct subprocess_options options = { NULL, true, true, true };
-    int deadline = propagation_deadline(p->configuration, p->dump->bytes);
+    int deadline = deadline_of(p);
     char program[PATH_MAX], keytab[PATH_MAX];
     struct subprocess child;
     double start = now(), left;
@@ -216,12 +232,12 @@ static json_t *
 fetch_outcome(struct propagation *p)
 {
     const char *argv[] = { "outcome", p->realm, NULL };
-    int deadline = propagation_deadline(p->configuration, p->dump->bytes);
+    int deadline = deadline_of(p);
     json_t *reply = NULL;
     struct error ignored;
 
     if (!call(p, argv, deadline, &reply, &ignored) ||
-        json_integer_value(json_object_get(reply, "generation")) != p->generation) {
+        json_integer_value(json_object_get(reply, "generation")) != p->dump->generation) {
         json_decref(reply);
         return NULL;
     }
@@ -252,7 +268,8 @@ kprop_failed(struct propagation *p, const struct subprocess_result *result, stru
     char how[256], last[512];
 
     subprocess_last_line(result, last, sizeof(last));
-    fetch_log(p);
+    if (p->agent != NULL)
+        fetch_log(p);
     error_set(err, result->timed_out ? ERROR_UNREACHABLE : ERROR_FAILED,
               "cannot propagate to %s: kprop: %s (%s)", p->host,
               last[0] != '\0' ? last : "nothing said",
@@ -263,18 +280,41 @@ kprop_failed(struct propagation *p, const struct subprocess_result *result, stru
                       p->host);
 }
 
-bool
-propagation_send(struct propagation *p, struct error *err)
+/* What kprop says of troubles that pass by themselves: kpropd restarts, a network comes back. */
+static bool
+may_pass(const struct subprocess_result *result)
+{
+    static const char *const texts[] = { "Connection refused",     "Connection reset",
+                                         "Connection timed out",   "No route to host",
+                                         "Network is unreachable", "Network is down",
+                                         "temporarily unavailable" };
+    char last[512];
+
+    if (subprocess_succeeded(result) || result->timed_out)
+        return false;
+    subprocess_last_line(result, last, sizeof(last));
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        if (strstr(last, texts[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static bool
+send_once(struct propagation *p, bool *again, struct error *err)
 {
     struct subprocess_result result;
     bool ok = false;
 
+    *again = false;
     p->detail[0] = '\0';
     p->outcome = NULL;
     subprocess_result_init(&result);
-    if (!announce(p, err) || !run_kprop(p, &result, err))
+    if ((p->agent != NULL && !announce(p, err)) || !run_kprop(p, &result, err))
         goto cleanup;
-    p->outcome = fetch_outcome(p);
+    if (p->agent != NULL)
+        p->outcome = fetch_outcome(p);
+    *again = p->outcome == NULL && may_pass(&result);
     if (p->outcome != NULL && json_is_true(json_object_get(p->outcome, "verified")))
         ok = true;
     else if (p->outcome != NULL)
@@ -287,4 +327,21 @@ propagation_send(struct propagation *p, struct error *err)
 cleanup:
     subprocess_result_free(&result);
     return ok;
+}
+
+bool
+propagation_send(struct propagation *p, struct error *err)
+{
+    unsigned delay = (unsigned)p->configuration->retry_delay;
+    bool again;
+
+    for (int retries = p->configuration->retries;; retries--) {
+        error_clear(err);
+        if (send_once(p, &again, err))
+            return true;
+        if (!again || retries <= 0)
+            return false;
+        sleep(delay);
+        delay *= 2;
+    }
 }

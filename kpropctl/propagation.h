@@ -21,13 +21,14 @@ struct propagation {
     const char *host; /* canonical */
     const char *from; /* principal of this primary */
     const char *keytab;
-    struct remote *agent;
-    const struct spool_dump *dump;
+    struct remote *agent; /* NULL: send blindly, nothing will be verified */
+    struct spool *spool;
+    struct spool_dump *dump; /* its generation is raised if the replica remembers a greater one */
+    double slowest_rate;     /* bytes per second that this replica has shown, or 0 */
     void (*progress)(void *closure, uint64_t done, uint64_t total, double seconds);
     void *closure;
 
     /* results */
-    int64_t generation;      /* as announced: above the dump's if the replica knew a greater one */
     double transfer_seconds; /* of kprop, with the load that it waits for */
     json_t *outcome;         /* the loader's, or NULL; the caller's */
     char detail[4096];       /* what kprop said, and the replica's own log lines */
@@ -40,7 +41,8 @@ struct propagation {
  */
 bool propagation_send(struct propagation *p, struct error *err);
 
-/* Seconds after which a transfer of BYTES is given up: configured, or derived from its size. */
-int propagation_deadline(const struct configuration *configuration, uint64_t bytes);
+/* Seconds after which a transfer of BYTES is given up: configured, or derived from its size and the
+ * slowest rate seen (bytes per second, 0: none). */
+int propagation_deadline(const struct configuration *configuration, uint64_t bytes, double rate);
 
 #endif

@@ -55,6 +55,12 @@ bool make_record(struct walk *walk, struct step *step, struct error *err);
  */
 const json_t *walk_facts(struct walk *walk, struct step *step);
 
+/* The keytab with this primary's own key. */
+const char *walk_keytab(const struct walk *walk);
+
+/* True, with STEP saying so, where a propagation goes on without an agent. */
+bool walk_is_blind(const struct walk *walk, struct step *step);
+
 /* Call verb ARGV (ended by NULL) of the agent; *REPLY is to be freed. False with ERR. */
 bool walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **reply,
                struct error *err);

@@ -22,6 +22,7 @@ now(void)
 enum verdict
 see_dump(struct walk *walk, struct step *step)
 {
+    const struct spool_dump *dump = &walk->dump;
     struct error err;
     char bytes[32];
 
@@ -30,16 +31,23 @@ see_dump(struct walk *walk, struct step *step)
         return UNTOLD;
     }
     error_clear(&err);
-    if (!spool_dump(walk->spool, walk->reason, &walk->dump, &err)) {
+    if (!spool_content(walk->spool, &walk->dump, &err)) {
         step_error(step, &err);
         return err.code == ERROR_REFUSED ? REFUSED : IMPOSSIBLE;
     }
-    walk->generation = walk->dump.generation;
-    step_summary(step, "dumped %llu principals and %llu policies: %s in %.1f s, whole",
-                 (unsigned long long)walk->dump.principals, (unsigned long long)walk->dump.policies,
-                 bytes_text(walk->dump.bytes, bytes, sizeof(bytes)), walk->dump.seconds);
-    if (walk->dump.state_failed) {
-        step_detail(step, "%s", walk->dump.state_error);
+    if (dump->untouched)
+        step_summary(step,
+                     "the database is untouched since generation %lld was dumped: %llu "
+                     "principals, %llu policies",
+                     (long long)dump->generation, (unsigned long long)dump->principals,
+                     (unsigned long long)dump->policies);
+    else
+        step_summary(step, "dumped %llu principals and %llu policies: %s in %.1f s, whole%s",
+                     (unsigned long long)dump->principals, (unsigned long long)dump->policies,
+                     bytes_text(dump->bytes, bytes, sizeof(bytes)), dump->seconds,
+                     dump->same_content ? "; only logins since the last time" : "");
+    if (dump->state_failed) {
+        step_detail(step, "%s", dump->state_error);
         step_hint(step, "the run goes on, but is not recorded");
         return HOLDS_BUT;
     }
@@ -54,13 +62,55 @@ compare_digest(struct walk *walk, json_t **reply, bool *same, struct error *err)
     double start = now();
     bool ok = walk_call(walk, argv, DIGEST_TIMEOUT, reply, err);
 
-    walk->verify_seconds = now() - start;
+    walk->verify_seconds += now() - start;
     *same = ok && strcmp(fact_text(*reply, "digest", NULL), walk->dump.digest) == 0;
     walk->stash_told = ok;
     walk->stash_opens = ok && fact_true(*reply, "stash_opens", NULL);
     snprintf(walk->stash_error, sizeof(walk->stash_error), "%s",
              fact_text(*reply, "stash_error", NULL));
     return ok;
+}
+
+/*
+ * The replica's loader has verified this very generation, and the files have not been written
+ * since: no need to read them again.
+ */
+static bool
+untouched_there(const struct walk *walk)
+{
+    const json_t *last = json_object_get(walk->facts, "last");
+
+    return walk->kind == WALK_PROPAGATE && fact_true(last, "verified", NULL) &&
+           fact_integer(last, "generation", NULL) == walk->dump.generation &&
+           strcmp(fact_text(last, "digest", NULL), walk->dump.digest) == 0 &&
+           json_is_integer(json_object_get(json_object_get(walk->facts, "database"), "principals"));
+}
+
+/* Written since (by logins, as a rule), but compared lately enough. */
+static bool
+compared_lately(const struct walk *walk)
+{
+    const struct state_memory *memory = &walk->memory;
+
+    return walk->kind == WALK_PROPAGATE && walk->configuration->digest_interval > 0 &&
+           memory->content.generation == walk->dump.generation &&
+           fact_integer(json_object_get(walk->facts, "last"), "generation", NULL) ==
+               walk->dump.generation &&
+           time(NULL) - memory->digested_at < walk->configuration->digest_interval;
+}
+
+static enum verdict
+blind_content(struct walk *walk, struct step *step)
+{
+    if (walk->memory.content.generation == walk->dump.generation && !walk->force) {
+        step_summary(step,
+                     "%s was sent this content before; whether it still holds it cannot be "
+                     "told without its agent",
+                     walk->replica.host);
+        return HOLDS_BUT;
+    }
+    step_summary(step, "%s has not been sent this content", walk->replica.host);
+    return LACKING;
 }
 
 enum verdict
@@ -75,15 +125,24 @@ see_content(struct walk *walk, struct step *step)
                      walk->replica.host);
         return UNTOLD;
     }
+    if (walk->agent == NULL)
+        return blind_content(walk, step);
+    if (walk->force) {
+        step_summary(step, "sent because of --force");
+        return LACKING;
+    }
     error_clear(&err);
-    if (compare_digest(walk, &reply, &same, &err) && same) {
-        walk->content_verified = true;
-        step_summary(step, "%s holds exactly this content already: nothing sent",
-                     walk->replica.host);
-    } else {
-        step_summary(step, "%s does not hold this content", walk->replica.host);
+    if (untouched_there(walk) || compared_lately(walk)) {
+        same = true;
+    } else if (compare_digest(walk, &reply, &same, &err) && same) {
+        walk->digested = true;
     }
     json_decref(reply);
+    walk->content_verified = same;
+    step_summary(step,
+                 same ? "%s holds exactly this content already: nothing sent"
+                      : "%s does not hold this content",
+                 walk->replica.host);
     return same ? HOLDS : LACKING;
 }
 
@@ -96,6 +155,20 @@ propagation_progress(void *closure, uint64_t done, uint64_t total, double second
         listener->progress(listener->closure, "propagate", done, total, seconds);
 }
 
+static bool
+take_result(struct walk *walk, const struct propagation *p)
+{
+    walk->transfer_seconds = p->transfer_seconds;
+    walk->load_seconds =
+        json_number_value(json_object_get(json_object_get(p->outcome, "seconds"), "load"));
+    walk->sent = true;
+    walk->loader_verified = json_is_true(json_object_get(p->outcome, "verified"));
+    walk->stash_told =
+        walk->loader_verified; /* it refuses a database that the stash does not open */
+    walk->stash_opens = walk->loader_verified;
+    return walk->loader_verified;
+}
+
 bool
 make_content(struct walk *walk, struct step *step, struct error *err)
 {
@@ -106,45 +179,41 @@ make_content(struct walk *walk, struct step *step, struct error *err)
         .from = walk->primary.principal,
         .keytab = walk->keytab,
         .agent = walk->agent,
+        .spool = walk->spool,
         .dump = &walk->dump,
+        .slowest_rate = walk->memory.slowest_rate,
         .progress = propagation_progress,
         .closure = walk,
     };
-    bool ok = propagation_send(&p, err);
     char bytes[32];
+    bool ok;
 
-    walk->generation = p.generation;
-    walk->transfer_seconds = p.transfer_seconds;
-    walk->load_seconds =
-        json_number_value(json_object_get(json_object_get(p.outcome, "seconds"), "load"));
+    if (!spool_file(walk->spool, &walk->dump, err))
+        return false;
+    ok = propagation_send(&p, err);
     step_detail(step, "%s", p.detail);
-    walk->sent = true;
     if (ok) {
+        bool verified = take_result(walk, &p);
+
         bytes_text(walk->dump.bytes, bytes, sizeof(bytes));
-        step_summary(step, "sent %s to %s and loaded it there in %.1f s (generation %lld)", bytes,
-                     walk->replica.host, p.transfer_seconds, (long long)p.generation);
+        step_summary(step, "sent %s to %s in %.1f s (generation %lld)%s", bytes, walk->replica.host,
+                     p.transfer_seconds, (long long)walk->dump.generation,
+                     verified ? ", loaded and verified there" : "");
         step_detail(step, "%s", fact_text(p.outcome, "note", NULL));
     }
     json_decref(p.outcome);
     return ok;
 }
 
-/* What was just seen before a send that was not needed is not asked twice. */
-enum verdict
-see_digest(struct walk *walk, struct step *step)
+static enum verdict
+compare_now(struct walk *walk, struct step *step)
 {
     json_t *reply = NULL;
     struct error err;
-    bool same = walk->content_verified, ok = true;
+    bool same = false;
 
-    if (walk->dry_run) {
-        step_summary(step, "would compare the digest of the replica's database with the dump's");
-        return UNTOLD;
-    }
     error_clear(&err);
-    if (!same)
-        ok = compare_digest(walk, &reply, &same, &err);
-    if (!ok) {
+    if (!compare_digest(walk, &reply, &same, &err)) {
         step_error(step, &err);
     } else if (!same) {
         step_summary(step,
@@ -155,16 +224,40 @@ see_digest(struct walk *walk, struct step *step)
                      (unsigned long long)walk->dump.principals,
                      (unsigned long long)walk->dump.policies);
         step_hint(step, "run again; if it stays so, look at journalctl -u krb5-kpropd there");
-    } else {
-        walk->content_verified = true;
-        step_summary(step, "the database of %s is exactly what was dumped (digest %.16s…)",
-                     walk->replica.host, walk->dump.digest);
     }
     json_decref(reply);
-    return ok && same ? HOLDS : IMPOSSIBLE;
+    walk->content_verified = walk->digested = same;
+    return same ? HOLDS : IMPOSSIBLE;
 }
 
-/* The agent tried it on the copy whose digest it told. */
+/* What was seen before a send that was not needed is not asked twice. */
+enum verdict
+see_digest(struct walk *walk, struct step *step)
+{
+    if (walk->dry_run) {
+        step_summary(step, "would compare the digest of the replica's database with the dump's");
+        return UNTOLD;
+    }
+    if (walk->agent == NULL) {
+        step->code = ERROR_FAILED;
+        step_summary(step,
+                     walk->sent ? "%s was sent the database, but nothing of it is verified"
+                                : "nothing of %s is verified",
+                     walk->replica.host);
+        step_hint(step, "install or start kpropctl-agent there: kpropctl setup-slave %s",
+                  walk->replica.host);
+        return IMPOSSIBLE;
+    }
+    if (walk->kind == WALK_PROPAGATE && walk->loader_verified)
+        walk->content_verified = true;
+    else if (!walk->content_verified && compare_now(walk, step) != HOLDS)
+        return IMPOSSIBLE;
+    step_summary(step, "the database of %s is exactly what was dumped (digest %.16s…)",
+                 walk->replica.host, walk->dump.digest);
+    return HOLDS;
+}
+
+/* The agent tried it on the snapshot whose digest it told. */
 enum verdict
 see_stash(struct walk *walk, struct step *step)
 {
@@ -203,6 +296,13 @@ see_ticket(struct walk *walk, struct step *step)
         step_summary(step, "would get a ticket from the KDC of %s alone", walk->replica.host);
         return UNTOLD;
     }
+    if (walk->kind == WALK_PROPAGATE && walk->configuration->ticket_interval > 0 &&
+        time(NULL) - walk->memory.ticketed_at < walk->configuration->ticket_interval) {
+        walk->ticket_verified = true;
+        step_summary(step, "the KDC of %s issued a ticket %lld s ago", walk->replica.host,
+                     (long long)(time(NULL) - walk->memory.ticketed_at));
+        return HOLDS;
+    }
     facts = walk_facts(walk, step);
     if (facts == NULL)
         return IMPOSSIBLE;
@@ -213,7 +313,7 @@ see_ticket(struct walk *walk, struct step *step)
         step_error(step, &err);
         return IMPOSSIBLE;
     }
-    walk->ticket_verified = true;
+    walk->ticket_verified = walk->ticketed = true;
     step_summary(step, "the KDC of %s issued a ticket for %s in %.0f ms", walk->replica.host,
                  walk->primary.principal, proof.seconds * 1000);
     return HOLDS;
@@ -222,29 +322,26 @@ see_ticket(struct walk *walk, struct step *step)
 enum verdict
 see_record(struct walk *walk, struct step *step)
 {
-    struct error err;
-    struct state *state = state_open(walk->configuration->state_dir, true, &err);
-    bool known = false;
-
-    if (state != NULL)
-        state_replica_known(state, walk->realm->name, walk->replica.host, &known, &err);
-    state_close(state);
     step_summary(step,
-                 known ? "%s is in the state database" : "%s is not yet in the state database",
+                 walk->memory.known ? "%s is in the state database"
+                                    : "%s is not yet in the state database",
                  walk->replica.host);
-    return known ? HOLDS : LACKING;
+    return walk->memory.known ? HOLDS : LACKING;
 }
 
 bool
 make_record(struct walk *walk, struct step *step, struct error *err)
 {
-    struct state *state = state_open(walk->configuration->state_dir, false, err);
+    struct state *state =
+        state_open(walk->configuration->state_dir, walk->configuration->state_group, false, err);
     bool is_new, ok;
 
     ok = state != NULL &&
          state_replica_record(state, walk->realm->name, walk->replica.host, &is_new, err);
     state_close(state);
-    if (ok)
-        step_summary(step, "recorded %s as a replica of %s", walk->replica.host, walk->realm->name);
-    return ok;
+    if (!ok)
+        return false;
+    walk->memory.known = true;
+    step_summary(step, "recorded %s as a replica of %s", walk->replica.host, walk->realm->name);
+    return true;
 }

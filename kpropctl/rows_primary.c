@@ -86,6 +86,19 @@ see_space(struct walk *walk, struct step *step)
     return HOLDS;
 }
 
+/* What the state database remembers; that it cannot be read makes nothing wrong, only slower. */
+static void
+load_memory(struct walk *walk)
+{
+    struct error ignored;
+    struct state *state = state_open(walk->configuration->state_dir, NULL, true, &ignored);
+
+    if (state == NULL ||
+        !state_memory(state, walk->realm->name, walk->replica.host, &walk->memory, &ignored))
+        memset(&walk->memory, 0, sizeof(walk->memory));
+    state_close(state);
+}
+
 enum verdict
 see_name(struct walk *walk, struct step *step)
 {
@@ -96,6 +109,7 @@ see_name(struct walk *walk, struct step *step)
         step_error(step, &err);
         return IMPOSSIBLE;
     }
+    load_memory(walk);
     if (names->local) {
         step_summary(step, "%s is this host itself", walk->host);
         step_hint(step, "name another host: a primary is no replica of its own");
@@ -177,8 +191,7 @@ see_keytab(struct walk *walk, struct step *step)
     enum keytab_state state;
     struct error err;
 
-    walk->keytab =
-        walk->configuration->keytab != NULL ? walk->configuration->keytab : walk->realm->keytab;
+    walk->keytab = walk_keytab(walk);
     error_clear(&err);
     if (walk->dry_run && walk->later_unknown) {
         step_summary(step, "cannot be told before the principals exist");

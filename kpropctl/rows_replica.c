@@ -79,6 +79,21 @@ fetch_facts(struct walk *walk, struct error *err)
     return true;
 }
 
+const char *
+walk_keytab(const struct walk *walk)
+{
+    return walk->configuration->keytab != NULL ? walk->configuration->keytab : walk->realm->keytab;
+}
+
+bool
+walk_is_blind(const struct walk *walk, struct step *step)
+{
+    if (walk->kind != WALK_PROPAGATE || walk->agent != NULL)
+        return false;
+    step_summary(step, "cannot be told without the agent of %s", walk->replica.host);
+    return true;
+}
+
 const json_t *
 walk_facts(struct walk *walk, struct step *step)
 {
@@ -107,22 +122,64 @@ connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct er
     return walk->agent != NULL;
 }
 
+/* A host or network that may come back by itself. */
+static bool
+may_pass(enum remote_fault fault)
+{
+    return fault == REMOTE_NO_ROUTE || fault == REMOTE_TIMEOUT || fault == REMOTE_LOST;
+}
+
 /* A cached ticket may be of a KDC database that is gone: a second try with a fresh one tells. */
+static bool
+connect_patiently(struct walk *walk, enum remote_fault *fault, struct error *err)
+{
+    int retries = walk->kind == WALK_PROPAGATE ? walk->configuration->retries : 0;
+    unsigned delay = (unsigned)walk->configuration->retry_delay;
+    bool fresh = false;
+
+    for (;;) {
+        error_clear(err);
+        if (connect_agent(walk, fresh, fault, err))
+            return true;
+        if (!fresh && (*fault == REMOTE_NO_TICKET || *fault == REMOTE_KEYTAB)) {
+            fresh = true;
+            continue;
+        }
+        if (!may_pass(*fault) || retries-- <= 0)
+            return false;
+        sleep(delay);
+        delay *= 2;
+    }
+}
+
+/* A propagation goes on without an agent, unless the host itself is gone. */
+static enum verdict
+without_agent(struct walk *walk, struct step *step, enum remote_fault fault,
+              const struct error *err)
+{
+    step_error(step, err);
+    if (walk->kind != WALK_PROPAGATE || may_pass(fault) || fault == REMOTE_NAME ||
+        fault == REMOTE_NO_TICKET || fault == REMOTE_CLOCK || fault == REMOTE_KEYTAB)
+        return IMPOSSIBLE;
+    remote_close(walk->agent);
+    walk->agent = NULL;
+    step_detail(step, "without its agent nothing that is sent to %s can be verified",
+                walk->replica.host);
+    return HOLDS_BUT;
+}
+
 enum verdict
 see_agent(struct walk *walk, struct step *step)
 {
-    enum remote_fault fault;
+    enum remote_fault fault = REMOTE_OK;
     struct error err;
-    bool connected;
 
-    error_clear(&err);
-    connected = connect_agent(walk, false, &fault, &err);
-    if (!connected && (fault == REMOTE_NO_TICKET || fault == REMOTE_KEYTAB))
-        connected = connect_agent(walk, true, &fault, &err);
-    if (!connected || !fetch_facts(walk, &err)) {
-        step_error(step, &err);
-        return IMPOSSIBLE;
-    }
+    if (walk->keytab == NULL)
+        walk->keytab = walk_keytab(walk);
+    if (!connect_patiently(walk, &fault, &err))
+        return without_agent(walk, step, fault, &err);
+    if (!fetch_facts(walk, &err))
+        return without_agent(walk, step, REMOTE_NOT_AUTHORISED, &err);
     step_summary(step, "kpropctl-agent %s on %s answers, and lets %s in",
                  fact_text(walk->facts, "agent", "version"), walk->replica.host,
                  walk->primary.principal);
@@ -158,7 +215,7 @@ see_realm(struct walk *walk, struct step *step)
     json_int_t dump_version;
 
     if (facts == NULL)
-        return IMPOSSIBLE;
+        return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
     name = fact_text(facts, "realm", "name");
     version = fact_text(facts, "krb5", "version");
     krb5_name = fact_text(facts, "host", "krb5_name");
@@ -254,7 +311,7 @@ see_replica_space(struct walk *walk, struct step *step)
     struct error err;
 
     if (facts == NULL)
-        return IMPOSSIBLE;
+        return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
     if (!spool_space(walk->configuration, walk->realm, &needed, &available, folder, sizeof(folder),
                      &err)) {
         step_error(step, &err);
@@ -435,6 +492,8 @@ make_kpropd(struct walk *walk, struct step *step, struct error *err)
 enum verdict
 see_kdc(struct walk *walk, struct step *step)
 {
+    if (walk_is_blind(walk, step))
+        return UNTOLD;
     return see_service(walk, step, "kdc", "krb5kdc");
 }
 

@@ -8,7 +8,6 @@
 #include "common/database.h"
 #include "common/snapshot.h"
 #include "kpropctl/rows.h"
-#include "kpropctl/state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,24 +113,17 @@ judge(struct walk *walk, struct step *step, struct surplus *surplus)
 static bool
 holds_last(struct walk *walk)
 {
-    struct state *state;
-    struct state_content content;
-    struct error ignored;
+    const struct state_content *content = &walk->memory.content;
+    const char *argv[] = { "digest", walk->realm->name, content->nonce, NULL };
     json_t *reply = NULL;
-    bool same = false;
+    struct error ignored;
+    bool same;
 
-    state = state_open(walk->configuration->state_dir, true, &ignored);
-    if (state == NULL)
+    if (content->generation == 0)
         return false;
-    if (state_last_verified(state, walk->realm->name, walk->replica.host, &content, &ignored) &&
-        content.generation > 0) {
-        const char *argv[] = { "digest", walk->realm->name, content.nonce, NULL };
-
-        same = walk_call(walk, argv, INVENTORY_TIMEOUT, &reply, &ignored) &&
-               strcmp(fact_text(reply, "digest", NULL), content.digest) == 0;
-        json_decref(reply);
-    }
-    state_close(state);
+    same = walk_call(walk, argv, INVENTORY_TIMEOUT, &reply, &ignored) &&
+           strcmp(fact_text(reply, "digest", NULL), content->digest) == 0;
+    json_decref(reply);
     return same;
 }
 
@@ -181,9 +173,14 @@ see_role(struct walk *walk, struct step *step)
     struct error err;
 
     if (facts == NULL)
-        return IMPOSSIBLE;
+        return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
     if (see_kadmind(walk, step, facts) == REFUSED)
         return REFUSED;
+    if (walk->kind == WALK_PROPAGATE && walk->memory.content.generation != 0) {
+        step_summary(step, "%s is a replica that was verified before, and its kadmind is off",
+                     walk->replica.host);
+        return HOLDS;
+    }
     exists = json_object_get(json_object_get(facts, "database"), "exists");
     if (json_is_false(exists)) {
         step_summary(step, "%s is no primary: kadmind is off, and it has no database yet",

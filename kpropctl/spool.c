@@ -2,26 +2,20 @@
  * spool - see spool.h.
  *
  * A folder is alive while somebody holds the flock on its file "owner", which every process of the
- * run inherits; so debris is what can be locked. The dump goes through a pipe into our own file:
- * kdb5_util itself does not notice a full disk (facts: it exits 0 over a truncated file), and
- * validating on the way costs no second reading.
+ * run inherits; so debris is what can be locked.
  */
 #include "kpropctl/spool.h"
 
 #include "common/backend.h"
 #include "common/buffers.h"
-#include "common/database.h"
 #include "common/files.h"
-#include "common/snapshot.h"
-#include "common/subprocess.h"
+#include "kpropctl/dumping.h"
 #include "kpropctl/state.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +26,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COUNT_TRIES = 3, WALK_TIMEOUT_MS = 600 * 1000, SILENCE_MS = 120 * 1000 };
-
 struct spool {
     const struct configuration *configuration;
     const struct realm *realm;
+    struct spool_options options;
+    struct state_content last;        /* what was dumped last; generation 0: nothing, or unknown */
+    struct backend_identity identity; /* of the live files when the run began; "" if not sure */
+    char state_error[1024];           /* "" if the state database can be read */
     char folder[PATH_MAX];
     int owner; /* the locked file "owner" */
     pid_t pid;
@@ -108,9 +104,41 @@ remove_debris(const char *folder)
     return count;
 }
 
+/*
+ * The identity of the live files and what was dumped last. An identity is only sure when no later
+ * write can leave the same time stamp (backend.h): for that instant we wait.
+ */
+static void
+remember(struct spool *spool)
+{
+    static const struct timespec tick = { 0, 21 * 1000 * 1000 };
+    const struct backend *backend = backend_find(spool->realm->backend);
+    struct error err;
+    struct state *state;
+
+    if (backend != NULL && backend_has_files(backend)) {
+        for (int i = 0; i < 2; i++) {
+            if (!backend_identify(backend, spool->realm->database, &spool->identity, &err))
+                spool->identity.age = -1;
+            if (spool->identity.age > 0.02)
+                break;
+            nanosleep(&tick, NULL);
+        }
+    }
+    if (spool->identity.age <= 0.02)
+        spool->identity.text[0] = '\0';
+    state =
+        state_open(spool->configuration->state_dir, spool->configuration->state_group, false, &err);
+    if (state == NULL || !state_content_last(state, spool->realm->name, &spool->last, &err)) {
+        memset(&spool->last, 0, sizeof(spool->last));
+        snprintf(spool->state_error, sizeof(spool->state_error), "%s", err.text);
+    }
+    state_close(state);
+}
+
 struct spool *
-spool_open(const struct configuration *configuration, const struct realm *realm, unsigned *debris,
-           struct error *err)
+spool_open(const struct configuration *configuration, const struct realm *realm,
+           const struct spool_options *options, unsigned *debris, struct error *err)
 {
     struct spool *spool = calloc(1, sizeof(*spool));
     char path[PATH_MAX];
@@ -119,7 +147,14 @@ spool_open(const struct configuration *configuration, const struct realm *realm,
         error_memory(err);
         return NULL;
     }
-    *spool = (struct spool){ configuration, realm, "", -1, getpid() };
+    *spool = (struct spool){
+        .configuration = configuration,
+        .realm = realm,
+        .options = *options,
+        .owner = -1,
+        .pid = getpid(),
+    };
+    remember(spool);
     snprintf(path, sizeof(path), "%s/dump", configuration->state_dir);
     if (!file_make_folder(configuration->state_dir, 0750, err) ||
         !file_make_folder(path, 0700, err))
@@ -176,237 +211,94 @@ spool_space(const struct configuration *configuration, const struct realm *realm
     return true;
 }
 
-/* One dump in the making. */
-struct making {
-    struct spool *spool;
-    struct dump *decoder;
-    struct dump_info info;
-    unsigned char nonce[DIGEST_NONCE_SIZE];
-    char path[PATH_MAX];
-    int fd;
-    struct buffer errors; /* what kdb5_util says on standard error */
-};
-
-static bool
-write_all(int fd, const char *path, const unsigned char *data, size_t len, struct error *err)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            error_errno(err, ERROR_FAILED, errno, "cannot write the dump %s", path);
-            return error_hint(err, "free space there, or set state_dir in kpropctl.conf to a "
-                                   "file system with room");
-        }
-        data += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-/* Take what kdb5_util writes until it ends its output. */
-static bool
-pump(struct making *m, const struct subprocess *child, struct error *err)
-{
-    struct pollfd fds[2] = { { child->out, POLLIN, 0 }, { child->err, POLLIN, 0 } };
-    static const size_t chunk = 256 * 1024;
-    unsigned char *data = malloc(chunk);
-    bool ok = data != NULL || error_memory(err);
-
-    while (ok && fds[0].fd >= 0) {
-        int ready = poll(fds, 2, SILENCE_MS);
-        ssize_t n;
-
-        if (ready < 0 && errno == EINTR)
-            continue;
-        if (ready <= 0) {
-            ok = error_set(err, ERROR_FAILED,
-                           "cannot dump the database: kdb5_util has said nothing "
-                           "for %d s",
-                           SILENCE_MS / 1000);
-            break;
-        }
-        if (fds[1].revents != 0) {
-            n = read(fds[1].fd, data, 4096);
-            if (n <= 0)
-                fds[1].fd = -1;
-            else if (m->errors.len + (size_t)n <= m->errors.max)
-                buffer_add(&m->errors, data, (size_t)n);
-        }
-        if (fds[0].revents == 0)
-            continue;
-        n = read(fds[0].fd, data, chunk);
-        if (n == 0 || (n < 0 && errno != EINTR))
-            fds[0].fd = -1;
-        else if (n > 0)
-            ok = dump_feed(m->decoder, data, (size_t)n, err) &&
-                 write_all(m->fd, m->path, data, (size_t)n, err);
-    }
-    free(data);
-    return ok;
-}
-
-static bool
-run_kdb5_util(struct making *m, struct error *err)
-{
-    const struct configuration *configuration = m->spool->configuration;
-    char program[PATH_MAX], how[256], last[512];
-    struct subprocess_options options = { NULL, true, true, false };
-    struct subprocess child;
-    struct subprocess_result result;
-    bool ok;
-
-    if (configuration->kdb5_util != NULL)
-        snprintf(program, sizeof(program), "%s", configuration->kdb5_util);
-    else if (!realm_find_program("kdb5_util", program, sizeof(program), err))
-        return false;
-    const char *argv[] = { program, "-r", m->spool->realm->name, "dump", NULL };
-    if (!subprocess_start(argv, &options, &child, err))
-        return false;
-    ok = pump(m, &child, err);
-    subprocess_result_init(&result);
-    subprocess_wait(&child, ok ? 10000 : 0, &result);
-    if (ok && !subprocess_succeeded(&result)) {
-        result.err = m->errors;
-        ok = error_set(err, ERROR_FAILED, "cannot dump the database of %s: kdb5_util: %s (%s)",
-                       m->spool->realm->name, subprocess_last_line(&result, last, sizeof(last)),
-                       subprocess_describe(&result, how, sizeof(how)));
-        error_hint(err, "try it by hand: kdb5_util -r %s dump /root/test.dump",
-                   m->spool->realm->name);
-    }
-    return ok;
-}
-
-/* kdb5_util and the decoder; the result in m->info. */
-static bool
-dump_once(struct making *m, struct error *err)
-{
-    bool ok = false;
-
-    m->decoder = dump_new(m->spool->realm->name, m->spool->realm->master_key, m->nonce);
-    buffer_init(&m->errors, 64 * 1024);
-    m->fd = open(m->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (m->decoder == NULL)
-        error_memory(err);
-    else if (m->fd < 0)
-        error_errno(err, ERROR_INTERNAL, errno, "cannot create the dump %s", m->path);
-    else
-        ok = run_kdb5_util(m, err) && dump_finish(m->decoder, &m->info, err);
-    if (m->fd >= 0 && close(m->fd) != 0 && ok)
-        ok = error_errno(err, ERROR_FAILED, errno, "cannot write the dump %s", m->path);
-    dump_free(m->decoder);
-    m->decoder = NULL;
-    buffer_free(&m->errors);
-    return ok;
-}
-
-/* Count a copy of the live database. */
-static bool
-count_live(const struct realm *realm, struct database_answer *answer, struct error *err)
-{
-    const struct backend *backend = backend_find(realm->backend);
-    struct database db = { backend, realm->name, NULL, realm->stash, realm->master_key };
-    struct database_question question = { NULL, false };
-    struct snapshot *copy;
-    bool ok;
-
-    if (!snapshot_new(backend, realm->database, NULL, &copy, NULL, err))
-        return false;
-    db.path = snapshot_path(copy);
-    ok = database_examine(&db, &question, WALK_TIMEOUT_MS, answer, err);
-    snapshot_free(copy);
-    return ok;
-}
-
-/*
- * A dump cut between two records is a good dump of less: only the database tells. Its counts may
- * have moved since the dump by honest work, but not each time.
- */
-static bool
-dump_and_count(struct making *m, struct error *err)
-{
-    struct database_answer live;
-
-    for (int tries = 0; tries < COUNT_TRIES; tries++) {
-        if (!dump_once(m, err) || !count_live(m->spool->realm, &live, err))
-            return false;
-        if (live.principals == m->info.principals && live.policies == m->info.policies)
-            return true;
-    }
-    error_set(err, ERROR_REFUSED,
-              "cannot trust the dump: it holds %llu principals and %llu policies, the database "
-              "%llu and %llu",
-              (unsigned long long)m->info.principals, (unsigned long long)m->info.policies,
-              (unsigned long long)live.principals, (unsigned long long)live.policies);
-    return error_hint(err, "nothing was sent; check kdb5_util, and the database with "
-                           "'kadmin.local listprincs'");
-}
-
-static bool
-make_dump_ok(const char *path, struct error *err)
-{
-    char name[PATH_MAX + 16];
-    int fd;
-
-    snprintf(name, sizeof(name), "%s.dump_ok", path);
-    fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || write(fd, "", 1) != 1 || close(fd) != 0)
-        return error_errno(err, ERROR_INTERNAL, errno, "cannot write %s", name);
-    return true;
-}
-
-/* The generation and the run's row; a state database that fails never stops a propagation. */
+/* Keep a new content, or that an old one has been dumped again: the state database may fail. */
 static void
-record_run(const struct spool *spool, const char *reason, struct spool_dump *dump)
+record_content(const struct spool *spool, struct spool_dump *dump)
 {
+    struct state_content content = { .principals = dump->principals,
+                                     .policies = dump->policies,
+                                     .bytes = dump->bytes };
+    const char *realm = spool->realm->name;
     struct error err;
-    struct state *state = state_open(spool->configuration->state_dir, false, &err);
-    struct state_run run = {
-        .realm = spool->realm->name,
-        .reason = reason,
-        .principals = dump->principals,
-        .policies = dump->policies,
-        .bytes = dump->bytes,
-        .dump_seconds = dump->seconds,
-    };
+    struct state *state =
+        state_open(spool->configuration->state_dir, spool->configuration->state_group, false, &err);
+    bool ok = state != NULL;
 
-    memcpy(run.sha256, dump->sha256, sizeof(run.sha256));
-    memcpy(run.digest, dump->digest, sizeof(run.digest));
-    memcpy(run.nonce, dump->nonce, sizeof(run.nonce));
-    if (state == NULL || !state_run_begin(state, &run, &err)) {
+    memcpy(content.sha256, dump->sha256, sizeof(content.sha256));
+    memcpy(content.digest, dump->digest, sizeof(content.digest));
+    memcpy(content.nonce, dump->nonce, sizeof(content.nonce));
+    memcpy(content.identity, spool->identity.text, sizeof(content.identity));
+    if (ok && dump->same_content)
+        ok = state_content_touch(state, realm, dump->generation, spool->identity.text, &err);
+    else if (ok && (ok = state_content_add(state, realm, 0, &content, &err)))
+        dump->generation = content.generation;
+    if (!ok) {
         dump->state_failed = true;
         snprintf(dump->state_error, sizeof(dump->state_error), "%s", err.text);
-    } else {
-        dump->run = run.id;
-        dump->generation = run.generation;
     }
     state_close(state);
 }
 
 static bool
-make_dump(struct spool *spool, const char *reason, struct spool_dump *dump, struct error *err)
+shrunk(const struct spool *spool, uint64_t before, uint64_t now_there)
 {
-    struct making m = { .spool = spool, .fd = -1 };
-    double start = now();
+    uint64_t least = before - before * (uint64_t)spool->configuration->shrink_limit / 100;
 
-    snprintf(m.path, sizeof(m.path), "%s/dump", spool->folder);
-    if (getrandom(m.nonce, sizeof(m.nonce), 0) != (ssize_t)sizeof(m.nonce))
+    return !spool->options.allow_shrink && spool->last.generation != 0 && now_there < least;
+}
+
+static bool
+check_shrink(const struct spool *spool, const struct spool_dump *dump, struct error *err)
+{
+    const struct state_content *last = &spool->last;
+
+    if (!shrunk(spool, last->principals, dump->principals) &&
+        !shrunk(spool, last->policies, dump->policies))
+        return true;
+    error_set(err, ERROR_REFUSED,
+              "the database has shrunk from %llu principals and %llu policies to %llu and %llu",
+              (unsigned long long)last->principals, (unsigned long long)last->policies,
+              (unsigned long long)dump->principals, (unsigned long long)dump->policies);
+    return error_hint(err,
+                      "if that is meant so, run again with --allow-shrink; shrink_limit in "
+                      "kpropctl.conf (now %d %%) sets what is too much",
+                      spool->configuration->shrink_limit);
+}
+
+static bool
+make_dump(struct spool *spool, struct spool_dump *dump, struct error *err)
+{
+    unsigned char nonce[DIGEST_NONCE_SIZE], last[DIGEST_NONCE_SIZE];
+    struct dumping dumping = { nonce, NULL };
+    struct dump_info info;
+    double start = now();
+    char also[2 * DIGEST_SIZE + 1];
+
+    snprintf(dump->path, sizeof(dump->path), "%s/dump", spool->folder);
+    if (getrandom(nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce))
         return error_errno(err, ERROR_INTERNAL, errno, "cannot get random bytes");
-    if (!dump_and_count(&m, err) || !make_dump_ok(m.path, err)) {
-        unlink(m.path);
+    if (spool->last.generation != 0 && hex_decode(spool->last.nonce, last, sizeof(last)))
+        dumping.also = last;
+    if (!dumping_make(spool->configuration, spool->realm, &dumping, dump->path, &info, err))
+        return false;
+    dump->bytes = info.bytes;
+    dump->principals = info.principals;
+    dump->policies = info.policies;
+    hex_encode(info.sha256, sizeof(info.sha256), dump->sha256);
+    hex_encode(info.digest, sizeof(info.digest), dump->digest);
+    hex_encode(nonce, sizeof(nonce), dump->nonce);
+    hex_encode(info.also, sizeof(info.also), also);
+    dump->same_content = dumping.also != NULL && strcmp(also, spool->last.digest) == 0;
+    if (dump->same_content) {
+        dump->generation = spool->last.generation;
+        memcpy(dump->digest, spool->last.digest, sizeof(dump->digest));
+        memcpy(dump->nonce, spool->last.nonce, sizeof(dump->nonce));
+    } else if (!check_shrink(spool, dump, err)) {
+        unlink(dump->path);
         return false;
     }
-    snprintf(dump->path, sizeof(dump->path), "%s", m.path);
-    dump->bytes = m.info.bytes;
-    dump->principals = m.info.principals;
-    dump->policies = m.info.policies;
-    hex_encode(m.info.sha256, sizeof(m.info.sha256), dump->sha256);
-    hex_encode(m.info.digest, sizeof(m.info.digest), dump->digest);
-    hex_encode(m.nonce, sizeof(m.nonce), dump->nonce);
     dump->seconds = now() - start;
-    record_run(spool, reason, dump);
+    record_content(spool, dump);
     return true;
 }
 
@@ -423,7 +315,7 @@ take_made(const char *path, struct spool_dump *dump)
 }
 
 bool
-spool_dump(struct spool *spool, const char *reason, struct spool_dump *dump, struct error *err)
+spool_file(struct spool *spool, struct spool_dump *dump, struct error *err)
 {
     char lock[PATH_MAX + 16], made[PATH_MAX + 16];
     int fd;
@@ -435,8 +327,72 @@ spool_dump(struct spool *spool, const char *reason, struct spool_dump *dump, str
     fd = file_lock(lock, INT_MAX - 100, err);
     if (fd < 0)
         return false;
-    ok = take_made(made, dump) || (make_dump(spool, reason, dump, err) &&
-                                   file_replace(made, dump, sizeof(*dump), 0600, err));
+    ok = take_made(made, dump) ||
+         (make_dump(spool, dump, err) && file_replace(made, dump, sizeof(*dump), 0600, err));
     close(fd);
+    return ok;
+}
+
+static bool
+is_untouched(const struct spool *spool)
+{
+    return !spool->options.force && spool->last.generation != 0 &&
+           spool->identity.text[0] != '\0' &&
+           strcmp(spool->last.identity, spool->identity.text) == 0;
+}
+
+static void
+take_last(const struct spool *spool, struct spool_dump *dump)
+{
+    const struct state_content *last = &spool->last;
+
+    memset(dump, 0, sizeof(*dump));
+    dump->untouched = true;
+    dump->generation = last->generation;
+    dump->principals = last->principals;
+    dump->policies = last->policies;
+    dump->bytes = last->bytes;
+    memcpy(dump->sha256, last->sha256, sizeof(dump->sha256));
+    memcpy(dump->digest, last->digest, sizeof(dump->digest));
+    memcpy(dump->nonce, last->nonce, sizeof(dump->nonce));
+}
+
+bool
+spool_content(struct spool *spool, struct spool_dump *dump, struct error *err)
+{
+    if (!is_untouched(spool))
+        return spool_file(spool, dump, err);
+    take_last(spool, dump);
+    return true;
+}
+
+void
+spool_look(struct spool *spool, struct spool_dump *dump)
+{
+    char made[PATH_MAX + 16];
+
+    memset(dump, 0, sizeof(*dump));
+    snprintf(made, sizeof(made), "%s/made", spool->folder);
+    if (!take_made(made, dump) && is_untouched(spool))
+        take_last(spool, dump);
+}
+
+bool
+spool_raise(struct spool *spool, int64_t least, struct spool_dump *dump, struct error *err)
+{
+    struct state_content content = { .principals = dump->principals,
+                                     .policies = dump->policies,
+                                     .bytes = dump->bytes };
+    struct state *state =
+        state_open(spool->configuration->state_dir, spool->configuration->state_group, false, err);
+    bool ok;
+
+    memcpy(content.sha256, dump->sha256, sizeof(content.sha256));
+    memcpy(content.digest, dump->digest, sizeof(content.digest));
+    memcpy(content.nonce, dump->nonce, sizeof(content.nonce));
+    memcpy(content.identity, spool->identity.text, sizeof(content.identity));
+    ok = state != NULL && state_content_add(state, spool->realm->name, least, &content, err);
+    dump->generation = ok ? content.generation : least + 1;
+    state_close(state);
     return ok;
 }

@@ -15,20 +15,26 @@
 
 struct spool;
 
-/* What was dumped. */
+/* The content of the database, and its dump once that is made. */
 struct spool_dump {
-    char path[4096]; /* the dump, with PATH.dump_ok beside it as kprop wants it */
-    int64_t run;     /* in the state database; 0 if that could not be written */
-    int64_t generation;
+    char path[4096];    /* the dump, with PATH.dump_ok beside it as kprop wants it; "": none made */
+    int64_t generation; /* 0 if the state database could not be used */
+    bool untouched;     /* nobody has written the database since this generation was dumped */
+    bool same_content;  /* dumped, and only what is not replicated had changed */
     uint64_t bytes;
     uint64_t principals;
     uint64_t policies;
-    char sha256[2 * DUMP_SHA256_SIZE + 1];
+    char sha256[2 * DUMP_SHA256_SIZE + 1]; /* of the dump */
     char digest[2 * DIGEST_SIZE + 1];
     char nonce[2 * DIGEST_NONCE_SIZE + 1];
     double seconds;
-    bool state_failed;      /* the state database could not be written: */
+    bool state_failed;      /* the state database could not be used: */
     char state_error[1024]; /* why */
+};
+
+struct spool_options {
+    bool force;        /* dump even an untouched database */
+    bool allow_shrink; /* a dump with far fewer entries than the last one is meant so */
 };
 
 /*
@@ -36,17 +42,29 @@ struct spool_dump {
  * those. Both belong to the caller for the life of the spool. NULL and ERR on failure.
  */
 struct spool *spool_open(const struct configuration *configuration, const struct realm *realm,
-                         unsigned *debris, struct error *err);
+                         const struct spool_options *options, unsigned *debris, struct error *err);
 
 /* End it and remove its folder, in the process that opened it alone; NULL is fine. */
 void spool_close(struct spool *spool);
 
 /*
- * The dump of this run, for REASON: made by whichever process asks first, while the others wait.
- * Refused (ERROR_REFUSED) or failed dumps are neither kept nor sent.
+ * What the database holds: of an untouched one by memory, else by dumping it, once for all
+ * processes of the run: the first that asks does it while the others wait. Refused (ERROR_REFUSED)
+ * or failed dumps are neither kept nor sent.
  */
-bool spool_dump(struct spool *spool, const char *reason, struct spool_dump *dump,
-                struct error *err);
+bool spool_content(struct spool *spool, struct spool_dump *dump, struct error *err);
+
+/* The same, with the dump itself made in any case. */
+bool spool_file(struct spool *spool, struct spool_dump *dump, struct error *err);
+
+/* What this run has made so far, or knows of an untouched database; generation 0 if nothing. */
+void spool_look(struct spool *spool, struct spool_dump *dump);
+
+/*
+ * A replica remembers a generation of LEAST or more: give DUMP's content a number above that, here
+ * as well.
+ */
+bool spool_raise(struct spool *spool, int64_t least, struct spool_dump *dump, struct error *err);
 
 /* Bytes that a dump of the database may need on the spool's file system, and those free there. */
 bool spool_space(const struct configuration *configuration, const struct realm *realm,

@@ -1,37 +1,42 @@
-/* state - see state.h. */
+/* state - see state.h: the file, its schema, and what changes it. Queries are in state_query.c. */
 #include "kpropctl/state.h"
 
 #include "common/files.h"
+#include "kpropctl/state_sql.h"
 
-#include <limits.h>
-#include <sqlite3.h>
+#include <grp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { SCHEMA_VERSION = 1, BUSY_MS = 5000 };
 
-struct state {
-    sqlite3 *db;
-    char path[PATH_MAX];
+/* migrations[V] leads from version V to V + 1. */
+static const char *const migrations[SCHEMA_VERSION] = {
+    "CREATE TABLE replica (realm TEXT NOT NULL, host TEXT NOT NULL, added INTEGER NOT NULL,"
+    " PRIMARY KEY (realm, host));"
+    "CREATE TABLE content (realm TEXT NOT NULL, generation INTEGER NOT NULL,"
+    " made INTEGER NOT NULL, principals INTEGER NOT NULL, policies INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, digest TEXT NOT NULL, nonce TEXT NOT NULL,"
+    " identity TEXT NOT NULL, PRIMARY KEY (realm, generation));"
+    "CREATE TABLE run (id INTEGER PRIMARY KEY AUTOINCREMENT, realm TEXT NOT NULL,"
+    " reason TEXT NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL, finished INTEGER,"
+    " generation INTEGER, dump_seconds REAL, status INTEGER);"
+    "CREATE TABLE outcome (id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL,"
+    " realm TEXT NOT NULL, host TEXT NOT NULL, started REAL NOT NULL, finished INTEGER NOT NULL,"
+    " generation INTEGER NOT NULL, result TEXT NOT NULL, error TEXT, digested INTEGER NOT NULL,"
+    " ticketed INTEGER NOT NULL, bytes INTEGER NOT NULL, transfer_seconds REAL NOT NULL,"
+    " load_seconds REAL NOT NULL, verify_seconds REAL NOT NULL);"
+    "CREATE INDEX outcome_host ON outcome (realm, host, id);"
+    "CREATE INDEX outcome_finished ON outcome (finished);",
 };
 
-static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS replica (realm TEXT NOT NULL, host TEXT NOT NULL,"
-    " added INTEGER NOT NULL, PRIMARY KEY (realm, host));"
-    "CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, realm TEXT NOT NULL,"
-    " reason TEXT NOT NULL, generation INTEGER NOT NULL, dumped INTEGER NOT NULL,"
-    " principals INTEGER, policies INTEGER, bytes INTEGER, sha256 TEXT, digest TEXT, nonce TEXT,"
-    " dump_seconds REAL);"
-    "CREATE TABLE IF NOT EXISTS outcome (id INTEGER PRIMARY KEY,"
-    " run INTEGER NOT NULL REFERENCES run (id), realm TEXT NOT NULL, host TEXT NOT NULL,"
-    " finished INTEGER NOT NULL, generation INTEGER NOT NULL, result TEXT NOT NULL, error TEXT,"
-    " transfer_seconds REAL, load_seconds REAL, verify_seconds REAL);"
-    "CREATE INDEX IF NOT EXISTS outcome_host ON outcome (realm, host, id);";
-
-static bool
-failed(const struct state *state, struct error *err)
+bool
+state_failed(const struct state *state, struct error *err)
 {
     error_set(err, ERROR_INTERNAL, "cannot use the state database %s: %s", state->path,
               state->db == NULL ? "out of memory" : sqlite3_errmsg(state->db));
@@ -39,54 +44,147 @@ failed(const struct state *state, struct error *err)
                            "the history is lost");
 }
 
+static void
+bind_arguments(sqlite3_stmt *stmt, const char *format, va_list ap)
+{
+    for (int i = 1; *format != '\0'; format++, i++) {
+        if (*format == 's') {
+            const char *text = va_arg(ap, const char *);
+
+            if (text == NULL)
+                sqlite3_bind_null(stmt, i);
+            else
+                sqlite3_bind_text(stmt, i, text, -1, SQLITE_TRANSIENT);
+        } else if (*format == 'i') {
+            sqlite3_bind_int64(stmt, i, va_arg(ap, int64_t));
+        } else {
+            sqlite3_bind_double(stmt, i, va_arg(ap, double));
+        }
+    }
+}
+
+sqlite3_stmt *
+state_prepare(struct state *state, const char *sql, const char *format, ...)
+{
+    sqlite3_stmt *stmt = NULL;
+    va_list ap;
+
+    if (sqlite3_prepare_v2(state->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+        return NULL;
+    va_start(ap, format);
+    bind_arguments(stmt, format, ap);
+    va_end(ap);
+    return stmt;
+}
+
+bool
+state_finish(struct state *state, sqlite3_stmt *stmt, struct error *err)
+{
+    bool ok = stmt != NULL && sqlite3_step(stmt) == SQLITE_DONE;
+
+    if (!ok)
+        state_failed(state, err);
+    sqlite3_finalize(stmt);
+    return ok;
+}
+
+void
+state_column(sqlite3_stmt *stmt, int column, char *out, size_t size)
+{
+    const unsigned char *text = sqlite3_column_text(stmt, column);
+
+    snprintf(out, size, "%s", text == NULL ? "" : (const char *)text);
+}
+
 static bool
 execute(struct state *state, const char *sql, struct error *err)
 {
-    return sqlite3_exec(state->db, sql, NULL, NULL, NULL) == SQLITE_OK || failed(state, err);
+    return sqlite3_exec(state->db, sql, NULL, NULL, NULL) == SQLITE_OK || state_failed(state, err);
 }
 
-static sqlite3_stmt *
-prepare(struct state *state, const char *sql)
+static int
+schema_version(struct state *state)
 {
-    sqlite3_stmt *stmt = NULL;
+    sqlite3_stmt *stmt = state_prepare(state, "PRAGMA user_version", "");
+    int version =
+        stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int(stmt, 0) : -1;
 
-    return sqlite3_prepare_v2(state->db, sql, -1, &stmt, NULL) == SQLITE_OK ? stmt : NULL;
+    sqlite3_finalize(stmt);
+    return version;
+}
+
+/* Under the write lock: another process may have been first. */
+static bool
+migrate_steps(struct state *state, struct error *err)
+{
+    int version = schema_version(state);
+    char set[64];
+
+    for (; version >= 0 && version < SCHEMA_VERSION; version++) {
+        snprintf(set, sizeof(set), "PRAGMA user_version = %d", version + 1);
+        if (!execute(state, migrations[version], err) || !execute(state, set, err))
+            return false;
+    }
+    return version == SCHEMA_VERSION || state_failed(state, err);
 }
 
 static bool
-create_schema(struct state *state, struct error *err)
+migrate(struct state *state, struct error *err)
 {
-    sqlite3_stmt *stmt = prepare(state, "PRAGMA user_version");
-    int version = -1;
-    char set[64];
+    int version = schema_version(state);
 
-    if (stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW)
-        version = sqlite3_column_int(stmt, 0);
-    sqlite3_finalize(stmt);
-    if (version < 0)
-        return failed(state, err);
-    if (version > SCHEMA_VERSION) {
-        error_set(err, ERROR_INTERNAL,
-                  "cannot use the state database %s: it is of version %d, "
-                  "newer than this kpropctl",
-                  state->path, version);
-        return error_hint(err, "upgrade kpropctl, or move the file away");
-    }
     if (version == SCHEMA_VERSION)
         return true;
-    snprintf(set, sizeof(set), "PRAGMA user_version = %d", SCHEMA_VERSION);
+    if (version < 0)
+        return state_failed(state, err);
+    if (version > SCHEMA_VERSION) {
+        error_set(err, ERROR_INTERNAL,
+                  "cannot use the state database %s: it is of version %d, this kpropctl knows %d",
+                  state->path, version, SCHEMA_VERSION);
+        return error_hint(err, "upgrade kpropctl, or move the file away");
+    }
     if (!execute(state, "BEGIN IMMEDIATE", err))
         return false;
-    if (execute(state, schema, err) && execute(state, set, err) && execute(state, "COMMIT", err))
+    if (migrate_steps(state, err) && execute(state, "COMMIT", err))
         return true;
     sqlite3_exec(state->db, "ROLLBACK", NULL, NULL, NULL);
     return false;
 }
 
-struct state *
-state_open(const char *dir, bool read_only, struct error *err)
+/* Readable by the group, writable by root alone: SQLite gives its journal the same mode. */
+static bool
+give_group(const struct state *state, const char *dir, const char *group, struct error *err)
+{
+    const struct group *entry = group == NULL ? NULL : getgrnam(group);
+
+    if (group != NULL && entry == NULL)
+        return error_set(err, ERROR_USAGE, "state_group: there is no group '%s'", group);
+    if (entry != NULL && (chown(dir, (uid_t)-1, entry->gr_gid) != 0 ||
+                          chown(state->path, (uid_t)-1, entry->gr_gid) != 0))
+        return error_set(err, ERROR_INTERNAL, "cannot give %s to group %s", state->path, group);
+    chmod(state->path, 0640);
+    return true;
+}
+
+static bool
+open_file(struct state *state, const char *dir, const char *group, bool read_only,
+          struct error *err)
 {
     int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+
+    if (!read_only && !file_make_folder(dir, 0750, err))
+        return false;
+    if (sqlite3_open_v2(state->path, &state->db, flags, NULL) != SQLITE_OK)
+        return state_failed(state, err);
+    sqlite3_busy_timeout(state->db, BUSY_MS);
+    if (read_only)
+        return schema_version(state) == SCHEMA_VERSION || state_failed(state, err);
+    return migrate(state, err) && give_group(state, dir, group, err);
+}
+
+struct state *
+state_open(const char *dir, const char *group, bool read_only, struct error *err)
+{
     struct state *state = calloc(1, sizeof(*state));
 
     if (state == NULL) {
@@ -94,21 +192,8 @@ state_open(const char *dir, bool read_only, struct error *err)
         return NULL;
     }
     snprintf(state->path, sizeof(state->path), "%s/state.db", dir);
-    if (!read_only && !file_make_folder(dir, 0750, err))
-        goto failed;
-    if (sqlite3_open_v2(state->path, &state->db, flags, NULL) != SQLITE_OK) {
-        failed(state, err);
-        goto failed;
-    }
-    sqlite3_busy_timeout(state->db, BUSY_MS);
-    if (read_only)
+    if (open_file(state, dir, group, read_only, err))
         return state;
-    if (!create_schema(state, err))
-        goto failed;
-    chmod(state->path, 0640);
-    return state;
-
-failed:
     state_close(state);
     return NULL;
 }
@@ -122,151 +207,158 @@ state_close(struct state *state)
     free(state);
 }
 
-static void
-bind_text(sqlite3_stmt *stmt, int index, const char *text)
-{
-    if (text == NULL)
-        sqlite3_bind_null(stmt, index);
-    else
-        sqlite3_bind_text(stmt, index, text, -1, SQLITE_STATIC);
-}
-
-/* Step a statement that returns no rows, and end it. */
 static bool
-finish(struct state *state, sqlite3_stmt *stmt, struct error *err)
+insert_content(struct state *state, const char *realm, int64_t least,
+               const struct state_content *content, struct error *err)
 {
-    bool ok = stmt != NULL && sqlite3_step(stmt) == SQLITE_DONE;
-
-    if (!ok)
-        failed(state, err);
-    sqlite3_finalize(stmt);
-    return ok;
-}
-
-static bool
-insert_run(struct state *state, struct state_run *run, struct error *err)
-{
-    sqlite3_stmt *stmt = prepare(
-        state, "INSERT INTO run (realm, reason, generation, dumped, principals, policies, bytes,"
-               " sha256, digest, nonce, dump_seconds) SELECT ?1, ?2, 1 + max("
-               " (SELECT coalesce(max(generation), 0) FROM run WHERE realm = ?1),"
-               " (SELECT coalesce(max(generation), 0) FROM outcome WHERE realm = ?1)),"
-               " CAST(strftime('%s', 'now') AS INTEGER), ?3, ?4, ?5, ?6, ?7, ?8, ?9");
-
-    if (stmt == NULL)
-        return failed(state, err);
-    bind_text(stmt, 1, run->realm);
-    bind_text(stmt, 2, run->reason);
-    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)run->principals);
-    sqlite3_bind_int64(stmt, 4, (sqlite3_int64)run->policies);
-    sqlite3_bind_int64(stmt, 5, (sqlite3_int64)run->bytes);
-    bind_text(stmt, 6, run->sha256);
-    bind_text(stmt, 7, run->digest);
-    bind_text(stmt, 8, run->nonce);
-    sqlite3_bind_double(stmt, 9, run->dump_seconds);
-    return finish(state, stmt, err);
+    return state_finish(
+        state,
+        state_prepare(state,
+                      "INSERT INTO content (realm, generation, made, principals, policies, bytes,"
+                      " sha256, digest, nonce, identity) SELECT ?1, 1 + max(?2,"
+                      " (SELECT coalesce(max(generation), 0) FROM content WHERE realm = ?1),"
+                      " (SELECT coalesce(max(generation), 0) FROM outcome WHERE realm = ?1)),"
+                      " ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10",
+                      "siiiiissss", realm, least, content->made, (int64_t)content->principals,
+                      (int64_t)content->policies, (int64_t)content->bytes, content->sha256,
+                      content->digest, content->nonce, content->identity),
+        err);
 }
 
 bool
-state_run_begin(struct state *state, struct state_run *run, struct error *err)
+state_content_add(struct state *state, const char *realm, int64_t least,
+                  struct state_content *content, struct error *err)
 {
     sqlite3_stmt *stmt;
     bool ok;
 
-    if (!insert_run(state, run, err))
+    content->made = (int64_t)time(NULL);
+    if (!insert_content(state, realm, least, content, err))
         return false;
-    run->id = sqlite3_last_insert_rowid(state->db);
-    stmt = prepare(state, "SELECT generation FROM run WHERE id = ?1");
-    if (stmt == NULL)
-        return failed(state, err);
-    sqlite3_bind_int64(stmt, 1, run->id);
-    ok = sqlite3_step(stmt) == SQLITE_ROW;
+    stmt = state_prepare(state, "SELECT generation FROM content WHERE rowid = ?1", "i",
+                         (int64_t)sqlite3_last_insert_rowid(state->db));
+    ok = stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW;
     if (ok)
-        run->generation = sqlite3_column_int64(stmt, 0);
+        content->generation = sqlite3_column_int64(stmt, 0);
+    else
+        state_failed(state, err);
     sqlite3_finalize(stmt);
-    return ok || failed(state, err);
+    return ok;
+}
+
+bool
+state_content_touch(struct state *state, const char *realm, int64_t generation,
+                    const char *identity, struct error *err)
+{
+    return state_finish(state,
+                        state_prepare(state,
+                                      "UPDATE content SET identity = ?3"
+                                      " WHERE realm = ?1 AND generation = ?2",
+                                      "sis", realm, generation, identity),
+                        err);
+}
+
+bool
+state_run_begin(struct state *state, const char *realm, const char *reason, int64_t *id,
+                struct error *err)
+{
+    *id = 0;
+    if (!state_finish(state,
+                      state_prepare(state,
+                                    "INSERT INTO run (realm, reason, pid, started)"
+                                    " VALUES (?1, ?2, ?3, ?4)",
+                                    "ssii", realm, reason, (int64_t)getpid(), (int64_t)time(NULL)),
+                      err))
+        return false;
+    *id = sqlite3_last_insert_rowid(state->db);
+    return true;
+}
+
+bool
+state_run_end(struct state *state, int64_t id, int64_t generation, double dump_seconds, int status,
+              struct error *err)
+{
+    return state_finish(state,
+                        state_prepare(state,
+                                      "UPDATE run SET finished = ?2, generation = ?3,"
+                                      " dump_seconds = ?4, status = ?5 WHERE id = ?1",
+                                      "iiidi", id, (int64_t)time(NULL), generation, dump_seconds,
+                                      (int64_t)status),
+                        err);
 }
 
 bool
 state_outcome_record(struct state *state, const struct state_outcome *o, struct error *err)
 {
-    sqlite3_stmt *stmt = prepare(
+    return state_finish(
         state,
-        "INSERT INTO outcome (run, realm, host, finished, generation, result, error,"
-        " transfer_seconds, load_seconds, verify_seconds)"
-        " VALUES (?1, ?2, ?3, CAST(strftime('%s', 'now') AS INTEGER), ?4, ?5, ?6, ?7, ?8, ?9)");
-
-    if (stmt == NULL)
-        return failed(state, err);
-    sqlite3_bind_int64(stmt, 1, o->run);
-    bind_text(stmt, 2, o->realm);
-    bind_text(stmt, 3, o->host);
-    sqlite3_bind_int64(stmt, 4, o->generation);
-    bind_text(stmt, 5, o->result);
-    bind_text(stmt, 6, o->error);
-    sqlite3_bind_double(stmt, 7, o->transfer_seconds);
-    sqlite3_bind_double(stmt, 8, o->load_seconds);
-    sqlite3_bind_double(stmt, 9, o->verify_seconds);
-    return finish(state, stmt, err);
+        state_prepare(
+            state,
+            "INSERT INTO outcome (run, realm, host, started, finished, generation, result,"
+            " error, digested, ticketed, bytes, transfer_seconds, load_seconds,"
+            " verify_seconds) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
+            " ?13, ?14)",
+            "issdiissiiiddd", o->run, o->realm, o->host, o->started, (int64_t)time(NULL),
+            o->generation, o->result, o->error, (int64_t)o->digested, (int64_t)o->ticketed,
+            (int64_t)o->bytes, o->transfer_seconds, o->load_seconds, o->verify_seconds),
+        err);
 }
 
 bool
 state_replica_record(struct state *state, const char *realm, const char *host, bool *is_new,
                      struct error *err)
 {
-    sqlite3_stmt *stmt = prepare(state, "INSERT OR IGNORE INTO replica (realm, host, added)"
-                                        " VALUES (?1, ?2, CAST(strftime('%s', 'now') AS INTEGER))");
-
-    if (stmt == NULL)
-        return failed(state, err);
-    bind_text(stmt, 1, realm);
-    bind_text(stmt, 2, host);
-    if (!finish(state, stmt, err))
+    if (!state_finish(state,
+                      state_prepare(state,
+                                    "INSERT OR IGNORE INTO replica (realm, host, added)"
+                                    " VALUES (?1, ?2, ?3)",
+                                    "ssi", realm, host, (int64_t)time(NULL)),
+                      err))
         return false;
     *is_new = sqlite3_changes(state->db) > 0;
     return true;
 }
 
 bool
-state_replica_known(struct state *state, const char *realm, const char *host, bool *known,
-                    struct error *err)
+state_replica_forget(struct state *state, const char *realm, const char *host, bool *known,
+                     struct error *err)
 {
-    sqlite3_stmt *stmt = prepare(state, "SELECT 1 FROM replica WHERE realm = ?1 AND host = ?2");
-    int step;
-
-    *known = false;
-    if (stmt == NULL)
-        return failed(state, err);
-    bind_text(stmt, 1, realm);
-    bind_text(stmt, 2, host);
-    step = sqlite3_step(stmt);
-    *known = step == SQLITE_ROW;
-    sqlite3_finalize(stmt);
-    return step == SQLITE_ROW || step == SQLITE_DONE || failed(state, err);
+    if (!state_finish(state,
+                      state_prepare(state, "DELETE FROM replica WHERE realm = ?1 AND host = ?2",
+                                    "ss", realm, host),
+                      err))
+        return false;
+    *known = sqlite3_changes(state->db) > 0;
+    return true;
 }
 
 bool
-state_last_verified(struct state *state, const char *realm, const char *host,
-                    struct state_content *content, struct error *err)
+state_prune(struct state *state, int days, struct error *err)
 {
-    sqlite3_stmt *stmt =
-        prepare(state, "SELECT outcome.generation, run.nonce, run.digest FROM outcome"
-                       " JOIN run ON run.id = outcome.run WHERE outcome.realm = ?1"
-                       " AND outcome.host = ?2 AND outcome.result IN ('verified', 'unchanged')"
-                       " ORDER BY outcome.id DESC LIMIT 1");
-    int step;
+    int64_t before = (int64_t)time(NULL) - (int64_t)days * 86400;
 
-    memset(content, 0, sizeof(*content));
-    if (stmt == NULL)
-        return failed(state, err);
-    bind_text(stmt, 1, realm);
-    bind_text(stmt, 2, host);
-    step = sqlite3_step(stmt);
-    if (step == SQLITE_ROW) {
-        content->generation = sqlite3_column_int64(stmt, 0);
-        snprintf(content->nonce, sizeof(content->nonce), "%s", sqlite3_column_text(stmt, 1));
-        snprintf(content->digest, sizeof(content->digest), "%s", sqlite3_column_text(stmt, 2));
-    }
-    sqlite3_finalize(stmt);
-    return step == SQLITE_ROW || step == SQLITE_DONE || failed(state, err);
+    if (days == 0)
+        return true;
+    return state_finish(
+               state,
+               state_prepare(state,
+                             "DELETE FROM outcome WHERE finished < ?1 AND id NOT IN (SELECT max(id)"
+                             " FROM outcome WHERE result IN ('verified', 'unchanged')"
+                             " GROUP BY realm, host)",
+                             "i", before),
+               err) &&
+           state_finish(state,
+                        state_prepare(state,
+                                      "DELETE FROM run WHERE started < ?1 AND id NOT IN"
+                                      " (SELECT run FROM outcome)",
+                                      "i", before),
+                        err) &&
+           state_finish(state,
+                        state_prepare(state,
+                                      "DELETE FROM content WHERE made < ?1 AND generation NOT IN"
+                                      " (SELECT generation FROM outcome WHERE outcome.realm ="
+                                      " content.realm) AND generation < (SELECT max(generation)"
+                                      " FROM content c WHERE c.realm = content.realm)",
+                                      "i", before),
+                        err);
 }

@@ -1,0 +1,131 @@
+/* cmd_propagate - kpropctl propagate [HOST…]: what a timer runs, and an administrator after a
+ * change. */
+#include "kpropctl/commands.h"
+#include "kpropctl/run.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { OPTION_JSON = 256, OPTION_FORCE, OPTION_ALLOW_SHRINK, OPTION_NO_WAIT, OPTION_REASON };
+
+static const struct option options[] = {
+    { "quiet", no_argument, NULL, 'q' },
+    { "verbose", no_argument, NULL, 'v' },
+    { "json", no_argument, NULL, OPTION_JSON },
+    { "force", no_argument, NULL, OPTION_FORCE },
+    { "allow-shrink", no_argument, NULL, OPTION_ALLOW_SHRINK },
+    { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
+    { "reason", required_argument, NULL, OPTION_REASON },
+    { NULL, 0, NULL, 0 },
+};
+
+/* A word for the history and the lock file. */
+static bool
+take_reason(const char *word, struct run_request *request, struct error *err)
+{
+    size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    if (len == 0 || len > 20 || word[len] != '\0')
+        return error_set(err, ERROR_USAGE, "bad reason '%.40s': expected one lower-case word",
+                         word);
+    request->reason = word;
+    return true;
+}
+
+static bool
+take_option(int option, struct run_request *request, struct error *err)
+{
+    switch (option) {
+    case 'q':
+        request->backend = &output_quiet;
+        return true;
+    case 'v':
+        request->backend = &output_text;
+        return true;
+    case OPTION_JSON:
+        request->backend = &output_json;
+        return true;
+    case OPTION_FORCE:
+        request->force = true;
+        return true;
+    case OPTION_ALLOW_SHRINK:
+        request->allow_shrink = true;
+        return true;
+    case OPTION_NO_WAIT:
+        request->wait = false;
+        return true;
+    case OPTION_REASON:
+        return take_reason(optarg, request, err);
+    default:
+        return false;
+    }
+}
+
+/* All recorded replicas; the strings of *LIST (freed by the caller) belong to *REPLICAS. */
+static size_t
+all_hosts(const struct command_context *context, json_t **replicas, char ***list, struct error *err)
+{
+    struct state *state = state_open(context->configuration->state_dir, NULL, true, err);
+    size_t index, count = 0;
+    json_t *replica;
+
+    *replicas = state == NULL ? NULL : state_replicas(state, context->realm->name, err);
+    state_close(state);
+    if (*replicas == NULL)
+        return 0;
+    *list = calloc(json_array_size(*replicas) + 1, sizeof(**list));
+    if (*list == NULL) {
+        error_memory(err);
+        return 0;
+    }
+    json_array_foreach(*replicas, index, replica)(*list)[count++] =
+        (char *)(uintptr_t)json_string_value(json_object_get(replica, "host"));
+    return count;
+}
+
+static int
+no_replicas(const struct command_context *context, struct error *err)
+{
+    char why[sizeof(err->text)];
+
+    snprintf(why, sizeof(why), "%s", err->text);
+    error_set(err, ERROR_FAILED, "no replica of %s is known%s%s", context->realm->name,
+              why[0] != '\0' ? ": " : "", why);
+    error_hint(err, "make one with 'kpropctl setup-slave HOST', or name the hosts");
+    return ERROR_FAILED;
+}
+
+int
+cmd_propagate(struct command_context *context, int argc, char **argv, struct error *err)
+{
+    struct run_request request = {
+        .context = context,
+        .kind = WALK_PROPAGATE,
+        .reason = "propagate",
+        .backend = &output_brief,
+        .wait = context->configuration->wait,
+    };
+    json_t *replicas = NULL;
+    char **list = NULL;
+    int option, status;
+
+    while ((option = getopt_long(argc, argv, "qv", options, NULL)) != -1) {
+        if (!take_option(option, &request, err))
+            return ERROR_USAGE;
+    }
+    request.hosts = argv + optind;
+    request.count = (size_t)(argc - optind);
+    if (!run_check_hosts(request.hosts, request.count, err))
+        return ERROR_USAGE;
+    if (request.count == 0) {
+        request.count = all_hosts(context, &replicas, &list, err);
+        request.hosts = list;
+    }
+    status = request.count == 0 ? no_replicas(context, err) : run_walks(&request, err);
+    free(list);
+    json_decref(replicas);
+    return status;
+}

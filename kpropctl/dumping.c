@@ -1,0 +1,224 @@
+/*
+ * dumping - see dumping.h.
+ *
+ * The dump goes through a pipe into our own file: kdb5_util itself does not notice a full disk
+ * (it exits 0 over a truncated file), and validating on the way costs no second reading.
+ */
+#include "kpropctl/dumping.h"
+
+#include "common/backend.h"
+#include "common/buffers.h"
+#include "common/database.h"
+#include "common/snapshot.h"
+#include "common/subprocess.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { COUNT_TRIES = 3, WALK_TIMEOUT_MS = 600 * 1000, SILENCE_MS = 120 * 1000 };
+
+/* One dump in the making. */
+struct making {
+    const struct configuration *configuration;
+    const struct realm *realm;
+    const struct dumping *dumping;
+    struct dump *decoder;
+    struct dump_info info;
+    const char *path;
+    int fd;
+    struct buffer errors; /* what kdb5_util says on standard error */
+};
+
+static bool
+write_all(int fd, const char *path, const unsigned char *data, size_t len, struct error *err)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            error_errno(err, ERROR_FAILED, errno, "cannot write the dump %s", path);
+            return error_hint(err, "free space there, or set state_dir in kpropctl.conf to a "
+                                   "file system with room");
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Take what kdb5_util writes until it ends its output. */
+static bool
+pump(struct making *m, const struct subprocess *child, struct error *err)
+{
+    struct pollfd fds[2] = { { child->out, POLLIN, 0 }, { child->err, POLLIN, 0 } };
+    static const size_t chunk = 256 * 1024;
+    unsigned char *data = malloc(chunk);
+    bool ok = data != NULL || error_memory(err);
+
+    while (ok && fds[0].fd >= 0) {
+        int ready = poll(fds, 2, SILENCE_MS);
+        ssize_t n;
+
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready <= 0) {
+            ok = error_set(err, ERROR_FAILED,
+                           "cannot dump the database: kdb5_util has said nothing "
+                           "for %d s",
+                           SILENCE_MS / 1000);
+            break;
+        }
+        if (fds[1].revents != 0) {
+            n = read(fds[1].fd, data, 4096);
+            if (n <= 0)
+                fds[1].fd = -1;
+            else if (m->errors.len + (size_t)n <= m->errors.max)
+                buffer_add(&m->errors, data, (size_t)n);
+        }
+        if (fds[0].revents == 0)
+            continue;
+        n = read(fds[0].fd, data, chunk);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            fds[0].fd = -1;
+        else if (n > 0)
+            ok = dump_feed(m->decoder, data, (size_t)n, err) &&
+                 write_all(m->fd, m->path, data, (size_t)n, err);
+    }
+    free(data);
+    return ok;
+}
+
+static bool
+run_kdb5_util(struct making *m, struct error *err)
+{
+    const struct configuration *configuration = m->configuration;
+    char program[PATH_MAX], how[256], last[512];
+    struct subprocess_options options = { NULL, true, true, false };
+    struct subprocess child;
+    struct subprocess_result result;
+    bool ok;
+
+    if (configuration->kdb5_util != NULL)
+        snprintf(program, sizeof(program), "%s", configuration->kdb5_util);
+    else if (!realm_find_program("kdb5_util", program, sizeof(program), err))
+        return false;
+    const char *argv[] = { program, "-r", m->realm->name, "dump", NULL };
+    if (!subprocess_start(argv, &options, &child, err))
+        return false;
+    ok = pump(m, &child, err);
+    subprocess_result_init(&result);
+    subprocess_wait(&child, ok ? 10000 : 0, &result);
+    if (ok && !subprocess_succeeded(&result)) {
+        result.err = m->errors;
+        ok = error_set(err, ERROR_FAILED, "cannot dump the database of %s: kdb5_util: %s (%s)",
+                       m->realm->name, subprocess_last_line(&result, last, sizeof(last)),
+                       subprocess_describe(&result, how, sizeof(how)));
+        error_hint(err, "try it by hand: kdb5_util -r %s dump /root/test.dump", m->realm->name);
+    }
+    return ok;
+}
+
+/* kdb5_util and the decoder; the result in m->info. */
+static bool
+dump_once(struct making *m, struct error *err)
+{
+    bool ok = false;
+
+    m->decoder = dump_new(m->realm->name, m->realm->master_key, m->dumping->nonce);
+    if (m->decoder != NULL && m->dumping->also != NULL)
+        dump_also(m->decoder, m->dumping->also);
+    buffer_init(&m->errors, 64 * 1024);
+    m->fd = open(m->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (m->decoder == NULL)
+        error_memory(err);
+    else if (m->fd < 0)
+        error_errno(err, ERROR_INTERNAL, errno, "cannot create the dump %s", m->path);
+    else
+        ok = run_kdb5_util(m, err) && dump_finish(m->decoder, &m->info, err);
+    if (m->fd >= 0 && close(m->fd) != 0 && ok)
+        ok = error_errno(err, ERROR_FAILED, errno, "cannot write the dump %s", m->path);
+    dump_free(m->decoder);
+    m->decoder = NULL;
+    buffer_free(&m->errors);
+    return ok;
+}
+
+/* Count a copy of the live database. */
+static bool
+count_live(const struct realm *realm, struct database_answer *answer, struct error *err)
+{
+    const struct backend *backend = backend_find(realm->backend);
+    struct database db = { backend, realm->name, NULL, realm->stash, realm->master_key };
+    struct database_question question = { NULL, false };
+    struct snapshot *copy;
+    bool ok;
+
+    if (!snapshot_new(backend, realm->database, NULL, &copy, NULL, err))
+        return false;
+    db.path = snapshot_path(copy);
+    ok = database_examine(&db, &question, WALK_TIMEOUT_MS, answer, err);
+    snapshot_free(copy);
+    return ok;
+}
+
+/*
+ * A dump cut between two records is a good dump of less: only the database tells. Its counts may
+ * have moved since the dump by honest work, but not each time.
+ */
+static bool
+dump_and_count(struct making *m, struct error *err)
+{
+    struct database_answer live;
+
+    for (int tries = 0; tries < COUNT_TRIES; tries++) {
+        if (!dump_once(m, err) || !count_live(m->realm, &live, err))
+            return false;
+        if (live.principals == m->info.principals && live.policies == m->info.policies)
+            return true;
+    }
+    error_set(err, ERROR_REFUSED,
+              "cannot trust the dump: it holds %llu principals and %llu policies, the database "
+              "%llu and %llu",
+              (unsigned long long)m->info.principals, (unsigned long long)m->info.policies,
+              (unsigned long long)live.principals, (unsigned long long)live.policies);
+    return error_hint(err, "nothing was sent; check kdb5_util, and the database with "
+                           "'kadmin.local listprincs'");
+}
+
+static bool
+make_dump_ok(const char *path, struct error *err)
+{
+    char name[PATH_MAX + 16];
+    int fd;
+
+    snprintf(name, sizeof(name), "%s.dump_ok", path);
+    fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || write(fd, "", 1) != 1 || close(fd) != 0)
+        return error_errno(err, ERROR_INTERNAL, errno, "cannot write %s", name);
+    return true;
+}
+
+bool
+dumping_make(const struct configuration *configuration, const struct realm *realm,
+             const struct dumping *dumping, const char *path, struct dump_info *info,
+             struct error *err)
+{
+    struct making m = {
+        .configuration = configuration, .realm = realm, .dumping = dumping, .path = path, .fd = -1
+    };
+
+    if (!dump_and_count(&m, err) || !make_dump_ok(path, err)) {
+        unlink(path);
+        return false;
+    }
+    *info = m.info;
+    return true;
+}

@@ -1,0 +1,280 @@
+/* run - see run.h. */
+#include "kpropctl/run.h"
+
+#include "common/files.h"
+#include "kpropctl/fleet.h"
+#include "kpropctl/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LONGEST_WAIT_MS = 24 * 3600 * 1000 };
+
+/* What every host's process needs, made before they start. */
+struct run {
+    const struct run_request *request;
+    struct spool *spool; /* NULL in a dry run */
+    int64_t id;          /* in the state database, 0 if that failed */
+};
+
+/* Keep the first failure's text for the state database while telling all. */
+struct tee {
+    const struct walk_listener *next;
+    char failure[600];
+};
+
+static void
+tee_step(void *closure, const struct step *step)
+{
+    struct tee *tee = closure;
+
+    if (tee->failure[0] == '\0' && (step->level == LEVEL_FAILED || step->level == LEVEL_REFUSED))
+        snprintf(tee->failure, sizeof(tee->failure), "%s: %s", step->id, step->summary);
+    tee->next->step(tee->next->closure, step);
+}
+
+static void
+tee_progress(void *closure, const char *id, uint64_t done, uint64_t total, double seconds)
+{
+    struct tee *tee = closure;
+
+    tee->next->progress(tee->next->closure, id, done, total, seconds);
+}
+
+static double
+wall_clock(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static enum host_outcome
+judge(const struct walk *walk, int status)
+{
+    if (status == 0 && walk->content_verified && walk->ticket_verified)
+        return walk->sent ? HOST_VERIFIED : HOST_UNCHANGED;
+    return walk->sent && walk->agent == NULL ? HOST_SENT : HOST_FAILED;
+}
+
+/* That it cannot be recorded never makes a good replica bad. */
+static void
+record(const struct run *run, const struct walk *walk, const struct host_result *result,
+       double started, const char *failure)
+{
+    const struct configuration *configuration = walk->configuration;
+    struct error ignored;
+    struct state *state;
+    struct state_outcome outcome = {
+        .run = run->id,
+        .generation = walk->dump.generation,
+        .realm = walk->realm->name,
+        .host = walk->replica.host[0] != '\0' ? walk->replica.host : walk->host,
+        .result = host_outcome_name(result->outcome),
+        .error = failure[0] != '\0' ? failure : NULL,
+        .digested = walk->digested || walk->loader_verified,
+        .ticketed = walk->ticketed,
+        .bytes = walk->sent ? walk->dump.bytes : 0,
+        .started = started,
+        .transfer_seconds = walk->transfer_seconds,
+        .load_seconds = walk->load_seconds,
+        .verify_seconds = walk->verify_seconds,
+    };
+
+    state = state_open(configuration->state_dir, configuration->state_group, false, &ignored);
+    if (state != NULL)
+        state_outcome_record(state, &outcome, &ignored);
+    state_close(state);
+}
+
+/* In the process of one host. */
+static void
+serve(void *closure, const char *host, const struct walk_listener *listener,
+      struct host_result *result)
+{
+    const struct run *run = closure;
+    const struct run_request *request = run->request;
+    struct tee tee = { .next = listener };
+    struct walk_listener own = { tee_step, tee_progress, &tee };
+    double started = wall_clock();
+    struct walk walk = {
+        .configuration = request->context->configuration,
+        .realm = request->context->realm,
+        .host = host,
+        .kind = request->kind,
+        .dry_run = request->dry_run,
+        .overwrite = request->overwrite,
+        .force = request->force,
+        .spool = run->spool,
+        .listener = &own,
+    };
+
+    result->status = checks_walk(&walk);
+    result->dry_run = request->dry_run;
+    result->outcome = judge(&walk, result->status);
+    result->bytes = walk.sent ? walk.dump.bytes : 0;
+    result->seconds = walk.transfer_seconds;
+    result->principals = walk.dump.principals;
+    result->policies = walk.dump.policies;
+    result->generation = walk.dump.generation;
+    if (!request->dry_run)
+        record(run, &walk, result, started, tee.failure);
+    walk_finish(&walk);
+}
+
+bool
+run_check_hosts(char *const *hosts, size_t count, struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!names_valid(hosts[i]))
+            return error_set(err, ERROR_USAGE, "'%s' is no valid host name", hosts[i]);
+        for (size_t j = 0; j < i; j++) {
+            if (strcasecmp(hosts[i], hosts[j]) == 0)
+                return error_set(err, ERROR_USAGE, "%s is named twice", hosts[i]);
+        }
+    }
+    return true;
+}
+
+/* The one that has the lock wrote its pid, its reason and its start into it. */
+static void
+name_other(const char *path, const char *realm, struct error *err)
+{
+    char text[128] = "", since[64] = "";
+    long pid = 0;
+    long long at = 0;
+    char reason[32] = "";
+    time_t start;
+    struct tm tm;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        ssize_t n = read(fd, text, sizeof(text) - 1);
+
+        close(fd);
+        if (n > 0 && sscanf(text, "%ld %lld %31s", &pid, &at, reason) >= 2) {
+            start = (time_t)at;
+            localtime_r(&start, &tm);
+            strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", &tm);
+        }
+    }
+    error_set(err, ERROR_UNREACHABLE, "another run for %s is at work: pid %ld (%s), since %s",
+              realm, pid, reason, since);
+    error_hint(err, "wait for it, or see what holds it up: ps -fp %ld", pid);
+}
+
+/* One run for a realm at a time: a second would dump and send the same again. */
+static int
+lock_realm(const struct run_request *request, struct error *err)
+{
+    const char *folder = request->context->configuration->runtime_dir;
+    const char *realm = request->context->realm->name;
+    char path[PATH_MAX];
+    int fd;
+
+    if (!file_make_folder(folder, 0700, err))
+        return -1;
+    snprintf(path, sizeof(path), "%s/%s.lock", folder, realm);
+    fd = file_lock(path, 0, err);
+    if (fd < 0 && err->code == ERROR_UNREACHABLE) {
+        name_other(path, realm, err);
+        if (!request->wait)
+            return -1;
+        fprintf(stderr, "kpropctl: %s; waiting for it\n", err->text);
+        error_clear(err);
+        fd = file_lock(path, LONGEST_WAIT_MS, err);
+    }
+    if (fd >= 0 && (ftruncate(fd, 0) != 0 || dprintf(fd, "%ld %lld %s\n", (long)getpid(),
+                                                     (long long)time(NULL), request->reason) < 0))
+        fprintf(stderr, "kpropctl: cannot write %s: %s\n", path, strerror(errno));
+    return fd;
+}
+
+static void
+begin_record(struct run *run)
+{
+    const struct command_context *context = run->request->context;
+    struct error err;
+    struct state *state = state_open(context->configuration->state_dir,
+                                     context->configuration->state_group, false, &err);
+
+    if (state == NULL ||
+        !state_run_begin(state, context->realm->name, run->request->reason, &run->id, &err))
+        fprintf(stderr, "kpropctl: %s: the run goes on, but is not recorded\n", err.text);
+    state_close(state);
+}
+
+/* What was dumped, if anything was, is in the spool. */
+static void
+end_record(const struct run *run, int status)
+{
+    const struct command_context *context = run->request->context;
+    struct spool_dump dump;
+    struct error ignored;
+    struct state *state;
+
+    if (run->id == 0)
+        return;
+    spool_look(run->spool, &dump);
+    state = state_open(context->configuration->state_dir, context->configuration->state_group,
+                       false, &ignored);
+    if (state != NULL) {
+        state_run_end(state, run->id, dump.generation, dump.seconds, status, &ignored);
+        state_prune(state, context->configuration->keep_history, &ignored);
+    }
+    state_close(state);
+}
+
+static int
+tell_walks(struct run *run, struct error *err)
+{
+    const struct run_request *request = run->request;
+    struct output *output = output_new(request->backend, stdout, request->context->realm->name,
+                                       request->hosts, request->count);
+    int status;
+
+    if (output == NULL) {
+        error_memory(err);
+        return ERROR_INTERNAL;
+    }
+    status = fleet_run(output, serve, run, (size_t)request->context->configuration->parallel, err);
+    output_finish(output);
+    return status;
+}
+
+int
+run_walks(const struct run_request *request, struct error *err)
+{
+    struct spool_options options = { request->force, request->allow_shrink };
+    struct run run = { .request = request };
+    unsigned debris = 0;
+    int lock, status;
+
+    if (request->dry_run)
+        return tell_walks(&run, err);
+    lock = lock_realm(request, err);
+    if (lock < 0)
+        return err->code;
+    run.spool = spool_open(request->context->configuration, request->context->realm, &options,
+                           &debris, err);
+    if (run.spool == NULL) {
+        close(lock);
+        return err->code;
+    }
+    if (debris > 0)
+        fprintf(stderr, "kpropctl: removed what %u killed run%s had left\n", debris,
+                debris == 1 ? "" : "s");
+    begin_record(&run);
+    status = tell_walks(&run, err);
+    end_record(&run, status);
+    spool_close(run.spool);
+    close(lock);
+    return status;
+}

@@ -1,0 +1,32 @@
+/*
+ * run - one run of kpropctl over some replicas: the realm's lock, the dump they share, a walk for
+ * each side by side, and the record of it all.
+ */
+#ifndef KPC_RUN_H
+#define KPC_RUN_H
+
+#include "common/errors.h"
+#include "kpropctl/commands.h"
+#include "kpropctl/output.h"
+
+struct run_request {
+    const struct command_context *context;
+    enum walk_kind kind;
+    const char *reason; /* for the history: "setup", "propagate", "timer", … */
+    const struct output_backend *backend;
+    char *const *hosts;
+    size_t count;
+    bool dry_run;
+    bool overwrite;
+    bool force;
+    bool allow_shrink;
+    bool wait; /* for a run of the same realm that is at work; else leave */
+};
+
+/* Check COUNT host names from a command line: valid, and none twice. False is ERROR_USAGE. */
+bool run_check_hosts(char *const *hosts, size_t count, struct error *err);
+
+/* Do it. Returns the worst exit status; with ERR set if nothing could be begun. */
+int run_walks(const struct run_request *request, struct error *err);
+
+#endif

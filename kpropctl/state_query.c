@@ -1,0 +1,185 @@
+/* state_query - what is read from the state database. */
+#include "kpropctl/state.h"
+#include "kpropctl/state_sql.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CONTENT_COLUMNS                                                                            \
+    "content.generation, content.made, content.principals, content.policies, content.bytes,"       \
+    " content.sha256, content.digest, content.nonce, content.identity"
+
+static void
+read_content(sqlite3_stmt *stmt, struct state_content *content)
+{
+    content->generation = sqlite3_column_int64(stmt, 0);
+    content->made = sqlite3_column_int64(stmt, 1);
+    content->principals = (uint64_t)sqlite3_column_int64(stmt, 2);
+    content->policies = (uint64_t)sqlite3_column_int64(stmt, 3);
+    content->bytes = (uint64_t)sqlite3_column_int64(stmt, 4);
+    state_column(stmt, 5, content->sha256, sizeof(content->sha256));
+    state_column(stmt, 6, content->digest, sizeof(content->digest));
+    state_column(stmt, 7, content->nonce, sizeof(content->nonce));
+    state_column(stmt, 8, content->identity, sizeof(content->identity));
+}
+
+/* At most one row of STMT into CONTENT (cleared first). */
+static bool
+fetch_content(struct state *state, sqlite3_stmt *stmt, struct state_content *content,
+              struct error *err)
+{
+    int step = stmt == NULL ? SQLITE_ERROR : sqlite3_step(stmt);
+
+    memset(content, 0, sizeof(*content));
+    if (step == SQLITE_ROW)
+        read_content(stmt, content);
+    sqlite3_finalize(stmt);
+    return step == SQLITE_ROW || step == SQLITE_DONE || state_failed(state, err);
+}
+
+bool
+state_content_last(struct state *state, const char *realm, struct state_content *content,
+                   struct error *err)
+{
+    return fetch_content(state,
+                         state_prepare(state,
+                                       "SELECT " CONTENT_COLUMNS " FROM content WHERE realm = ?1"
+                                       " ORDER BY generation DESC LIMIT 1",
+                                       "s", realm),
+                         content, err);
+}
+
+/* One number, 0 for null or no row; *OK is cleared on failure. */
+static double
+fetch_number(struct state *state, const char *sql, const char *realm, const char *host, bool *ok)
+{
+    sqlite3_stmt *stmt = state_prepare(state, sql, "ss", realm, host);
+    int step = stmt == NULL ? SQLITE_ERROR : sqlite3_step(stmt);
+    double value = step == SQLITE_ROW ? sqlite3_column_double(stmt, 0) : 0;
+
+    sqlite3_finalize(stmt);
+    if (step != SQLITE_ROW && step != SQLITE_DONE)
+        *ok = false;
+    return value;
+}
+
+bool
+state_memory(struct state *state, const char *realm, const char *host, struct state_memory *m,
+             struct error *err)
+{
+    bool ok = true;
+
+    memset(m, 0, sizeof(*m));
+    if (!fetch_content(state,
+                       state_prepare(state,
+                                     "SELECT " CONTENT_COLUMNS " FROM outcome JOIN content ON"
+                                     " content.realm = outcome.realm AND content.generation ="
+                                     " outcome.generation WHERE outcome.realm = ?1"
+                                     " AND outcome.host = ?2"
+                                     " AND outcome.result IN ('verified', 'unchanged')"
+                                     " ORDER BY outcome.id DESC LIMIT 1",
+                                     "ss", realm, host),
+                       &m->content, err))
+        return false;
+    m->known = fetch_number(state, "SELECT count(*) FROM replica WHERE realm = ?1 AND host = ?2",
+                            realm, host, &ok) > 0;
+    m->digested_at = (int64_t)fetch_number(state,
+                                           "SELECT max(finished) FROM outcome WHERE realm = ?1"
+                                           " AND host = ?2 AND digested",
+                                           realm, host, &ok);
+    m->ticketed_at = (int64_t)fetch_number(state,
+                                           "SELECT max(finished) FROM outcome WHERE realm = ?1"
+                                           " AND host = ?2 AND ticketed",
+                                           realm, host, &ok);
+    m->slowest_rate = fetch_number(state,
+                                   "SELECT min(bytes / transfer_seconds) FROM (SELECT bytes,"
+                                   " transfer_seconds FROM outcome WHERE realm = ?1 AND host = ?2"
+                                   " AND bytes > 0 AND transfer_seconds > 0 AND result = 'verified'"
+                                   " ORDER BY id DESC LIMIT 20)",
+                                   realm, host, &ok);
+    return ok || state_failed(state, err);
+}
+
+static json_t *
+column_json(sqlite3_stmt *stmt, int column)
+{
+    switch (sqlite3_column_type(stmt, column)) {
+    case SQLITE_INTEGER:
+        return json_integer(sqlite3_column_int64(stmt, column));
+    case SQLITE_FLOAT:
+        return json_real(sqlite3_column_double(stmt, column));
+    case SQLITE_TEXT:
+        return json_string((const char *)sqlite3_column_text(stmt, column));
+    default:
+        return json_null();
+    }
+}
+
+/* All rows of STMT as an array of objects with the columns' names as keys. */
+static json_t *
+fetch_rows(struct state *state, sqlite3_stmt *stmt, struct error *err)
+{
+    json_t *rows = json_array();
+    int step = SQLITE_ERROR;
+
+    while (stmt != NULL && (step = sqlite3_step(stmt)) == SQLITE_ROW) {
+        json_t *row = json_object();
+
+        for (int i = 0; i < sqlite3_column_count(stmt); i++) {
+            json_t *value = column_json(stmt, i);
+
+            json_object_set_new(row, sqlite3_column_name(stmt, i),
+                                value != NULL ? value : json_null());
+        }
+        json_array_append_new(rows, row);
+    }
+    sqlite3_finalize(stmt);
+    if (step == SQLITE_DONE)
+        return rows;
+    state_failed(state, err);
+    json_decref(rows);
+    return NULL;
+}
+
+json_t *
+state_replicas(struct state *state, const char *realm, struct error *err)
+{
+    return fetch_rows(
+        state,
+        state_prepare(
+            state,
+            "SELECT replica.host AS host, replica.added AS added, good.generation AS generation,"
+            " good.finished AS verified_at, last.result AS result, last.finished AS finished,"
+            " last.error AS error, last.transfer_seconds AS transfer_seconds FROM replica"
+            " LEFT JOIN outcome AS last ON last.id = (SELECT max(id) FROM outcome AS o"
+            "  WHERE o.realm = replica.realm AND o.host = replica.host)"
+            " LEFT JOIN outcome AS good ON good.id = (SELECT max(id) FROM outcome AS o"
+            "  WHERE o.realm = replica.realm AND o.host = replica.host"
+            "  AND o.result IN ('verified', 'unchanged'))"
+            " WHERE replica.realm = ?1 ORDER BY replica.host",
+            "s", realm),
+        err);
+}
+
+json_t *
+state_history(struct state *state, const char *realm, const char *host, int limit,
+              struct error *err)
+{
+    return fetch_rows(
+        state,
+        state_prepare(
+            state,
+            "SELECT outcome.run AS run, run.reason AS reason, outcome.host AS host,"
+            " outcome.started AS started, outcome.finished AS finished,"
+            " outcome.generation AS generation, outcome.result AS result, outcome.error AS error,"
+            " content.principals AS principals, content.policies AS policies,"
+            " outcome.bytes AS bytes, content.digest AS digest, run.dump_seconds AS dump_seconds,"
+            " outcome.transfer_seconds AS transfer_seconds, outcome.load_seconds AS load_seconds,"
+            " outcome.verify_seconds AS verify_seconds"
+            " FROM outcome LEFT JOIN run ON run.id = outcome.run LEFT JOIN content ON"
+            " content.realm = outcome.realm AND content.generation = outcome.generation"
+            " WHERE outcome.realm = ?1 AND (?2 IS NULL OR outcome.host = ?2)"
+            " ORDER BY outcome.id DESC LIMIT ?3",
+            "ssi", realm, host, (int64_t)limit),
+        err);
+}
