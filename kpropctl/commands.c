@@ -21,6 +21,15 @@ const struct command commands[] = {
       "  -v, --verbose   print every row\n"
       "  --json          a report for programs\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_propagate },
+    { "list", NULL, "[--json]", "the replicas, and when each was last verified",
+      "  --json          for programs\n", NEEDS_REALM, cmd_list },
+    { "history", NULL, "[-n LINES] [HOST]", "what became of the runs, the newest first",
+      "  -n, --lines N   at most N (default 20)\n"
+      "  --json          for programs\n",
+      NEEDS_REALM, cmd_history },
+    { "remove-slave", "remove-replica", "[--stop] HOST", "forget HOST: propagate to it no more",
+      "  --stop          also stop and disable kpropd there\n", NEEDS_ROOT | NEEDS_REALM,
+      cmd_remove },
     { "port", NULL, "[--why] [--port PORT] [HOST]", "who holds kpropd's port, seen or not?",
       "  -p, --port PORT  a number or a service name (default: krb5_prop)\n"
       "  -w, --why        what happened, and why netstat did not show it\n"

@@ -38,6 +38,9 @@ struct command {
 extern const struct command commands[];
 
 int cmd_port(struct command_context *context, int argc, char **argv, struct error *err);
+int cmd_history(struct command_context *context, int argc, char **argv, struct error *err);
+int cmd_list(struct command_context *context, int argc, char **argv, struct error *err);
+int cmd_remove(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_propagate(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_setup(struct command_context *context, int argc, char **argv, struct error *err);
 

@@ -1,0 +1,206 @@
+/* cmd_replicas - kpropctl list, history, remove-slave: what the state database knows. */
+#include "kpropctl/commands.h"
+#include "kpropctl/remote.h"
+#include "kpropctl/run.h"
+#include "kpropctl/state.h"
+#include "kpropctl/table.h"
+#include "kpropctl/tickets.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { OPTION_JSON = 256, OPTION_STOP, DEFAULT_LINES = 20, STOP_TIMEOUT = 120 };
+
+static const struct option options[] = {
+    { "json", no_argument, NULL, OPTION_JSON },
+    { "lines", required_argument, NULL, 'n' },
+    { "stop", no_argument, NULL, OPTION_STOP },
+    { NULL, 0, NULL, 0 },
+};
+
+struct arguments {
+    bool json;
+    bool stop;
+    int lines;
+};
+
+static bool
+parse(int argc, char **argv, const char *letters, struct arguments *a, struct error *err)
+{
+    int option;
+    char *end;
+
+    *a = (struct arguments){ .lines = DEFAULT_LINES };
+    while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+        if (option == OPTION_JSON) {
+            a->json = true;
+        } else if (option == OPTION_STOP) {
+            a->stop = true;
+        } else if (option == 'n') {
+            a->lines = (int)strtol(optarg, &end, 10);
+            if (*end != '\0' || a->lines < 1 || a->lines > 1000000)
+                return error_set(err, ERROR_USAGE, "bad number of lines '%s'", optarg);
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Print ROWS, which are taken over; NULL means that ERR says why there are none. */
+static int
+tell(json_t *rows, bool json, const struct table_column *columns, const char *none,
+     const struct error *err)
+{
+    if (rows == NULL)
+        return err->code;
+    if (json) {
+        json_dumpf(rows, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else if (json_array_size(rows) == 0) {
+        puts(none);
+    } else {
+        table_print(stdout, rows, columns);
+    }
+    json_decref(rows);
+    return 0;
+}
+
+int
+cmd_list(struct command_context *context, int argc, char **argv, struct error *err)
+{
+    static const struct table_column columns[] = {
+        { "host", "REPLICA", TABLE_TEXT },
+        { "verified_at", "LAST VERIFIED", TABLE_TIME },
+        { "generation", "GENERATION", TABLE_TEXT },
+        { "result", "LAST RUN", TABLE_TEXT },
+        { "finished", "AT", TABLE_TIME },
+        { "error", "ERROR", TABLE_TEXT },
+        { NULL, NULL, TABLE_TEXT },
+    };
+    struct arguments a;
+    struct state *state;
+    json_t *rows = NULL;
+
+    if (!parse(argc, argv, "", &a, err))
+        return ERROR_USAGE;
+    state = state_open(context->configuration->state_dir, NULL, true, err);
+    if (state != NULL)
+        rows = state_replicas(state, context->realm->name, err);
+    state_close(state);
+    return tell(rows, a.json, columns, "no replicas: make one with 'kpropctl setup-slave HOST'",
+                err);
+}
+
+int
+cmd_history(struct command_context *context, int argc, char **argv, struct error *err)
+{
+    static const struct table_column columns[] = {
+        { "finished", "WHEN", TABLE_TIME },
+        { "reason", "WHY", TABLE_TEXT },
+        { "host", "REPLICA", TABLE_TEXT },
+        { "result", "RESULT", TABLE_TEXT },
+        { "generation", "GENERATION", TABLE_TEXT },
+        { "bytes", "SENT", TABLE_BYTES },
+        { "dump_seconds", "DUMP", TABLE_SECONDS },
+        { "transfer_seconds", "TRANSFER", TABLE_SECONDS },
+        { "load_seconds", "LOAD", TABLE_SECONDS },
+        { "verify_seconds", "VERIFY", TABLE_SECONDS },
+        { "error", "ERROR", TABLE_TEXT },
+        { NULL, NULL, TABLE_TEXT },
+    };
+    struct arguments a;
+    struct state *state;
+    json_t *rows = NULL;
+
+    if (!parse(argc, argv, "n:", &a, err) ||
+        !run_check_hosts(argv + optind, (size_t)(argc - optind), err))
+        return ERROR_USAGE;
+    if (argc - optind > 1) {
+        error_set(err, ERROR_USAGE, "history: one host at most");
+        return ERROR_USAGE;
+    }
+    state = state_open(context->configuration->state_dir, NULL, true, err);
+    if (state != NULL)
+        rows = state_history(state, context->realm->name, argv[optind], a.lines, err);
+    state_close(state);
+    return tell(rows, a.json, columns, "nothing has happened yet", err);
+}
+
+/* Ask the agent of HOST to stop kpropd. */
+static bool
+stop_kpropd(const struct command_context *context, const char *host, struct error *err)
+{
+    const char *argv[] = { "stop-kpropd", context->realm->name, NULL };
+    const struct configuration *configuration = context->configuration;
+    struct names primary, replica;
+    enum remote_fault fault;
+    struct remote *agent;
+    char cache[PATH_MAX];
+    json_t *reply = NULL;
+    bool ok;
+
+    snprintf(cache, sizeof(cache), "%s/%s.ccache", configuration->runtime_dir,
+             context->realm->name);
+    if (!names_look_up(NULL, context->realm->name, &primary, err) ||
+        !names_look_up(host, context->realm->name, &replica, err) ||
+        !tickets_obtain(primary.principal,
+                        configuration->keytab != NULL ? configuration->keytab
+                                                      : context->realm->keytab,
+                        cache, false, err))
+        return false;
+    agent = remote_open(replica.host, configuration->agent_port, replica.principal,
+                        configuration->connect_timeout, &fault, err);
+    ok = agent != NULL && remote_call(agent, argv, STOP_TIMEOUT, NULL, NULL, &reply, &fault, err);
+    json_decref(reply);
+    remote_close(agent);
+    return ok;
+}
+
+static bool
+forget(const struct command_context *context, const char *host, struct error *err)
+{
+    struct state *state = state_open(context->configuration->state_dir,
+                                     context->configuration->state_group, false, err);
+    bool known = false, ok;
+
+    ok = state != NULL && state_replica_forget(state, context->realm->name, host, &known, err);
+    state_close(state);
+    if (ok && !known) {
+        error_set(err, ERROR_FAILED, "%s is no known replica of %s", host, context->realm->name);
+        return error_hint(err, "'kpropctl list' shows them, with their full names");
+    }
+    return ok;
+}
+
+int
+cmd_remove(struct command_context *context, int argc, char **argv, struct error *err)
+{
+    struct arguments a;
+    const char *host;
+
+    if (!parse(argc, argv, "", &a, err))
+        return ERROR_USAGE;
+    if (argc - optind != 1) {
+        error_set(err, ERROR_USAGE, "%s: which host? (one)", argv[0]);
+        return ERROR_USAGE;
+    }
+    host = argv[optind];
+    if (!run_check_hosts(&argv[optind], 1, err))
+        return ERROR_USAGE;
+    if (a.stop && !stop_kpropd(context, host, err)) {
+        error_prefix(err, "%s is not forgotten", host);
+        return err->code;
+    }
+    if (!forget(context, host, err))
+        return err->code;
+    printf("%s is forgotten: it is not propagated to any more; its history stays\n", host);
+    if (a.stop)
+        printf("kpropd on %s is stopped and disabled; its KDC still serves the last database\n",
+               host);
+    return 0;
+}
