@@ -37,5 +37,10 @@ const struct command commands[] = {
       "Without HOST this host; else HOST's agent is asked. As root it sees every process.\n"
       "exit status: 0 usable, 1 held, 2 usage, 4 host unreachable, 5 could not find out\n",
       NEEDS_NOTHING, cmd_port },
+    { "watch", NULL, "", "propagate whenever the database changes, as a service",
+      "It runs 'kpropctl propagate' soon after a change (watch_settle of kpropctl.conf), but no\n"
+      "more often than watch_interval. SIGHUP reads the configuration again, SIGTERM ends it.\n"
+      "'kpropctl schedule --enable' makes systemd run it.\n",
+      NEEDS_ROOT, cmd_watch },
     { NULL, NULL, NULL, NULL, NULL, 0, NULL },
 };

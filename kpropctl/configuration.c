@@ -28,6 +28,8 @@ static const struct config_key keys[] = {
       30 * 86400 },
     { "keep_history", CONFIG_INTEGER, offsetof(struct configuration, keep_history), 0, 36500 },
     { "wait", CONFIG_BOOLEAN, offsetof(struct configuration, wait), 0, 0 },
+    { "watch_settle", CONFIG_DURATION, offsetof(struct configuration, watch_settle), 0, 3600 },
+    { "watch_interval", CONFIG_DURATION, offsetof(struct configuration, watch_interval), 0, 86400 },
     { NULL, CONFIG_STRING, 0, 0, 0 },
 };
 
@@ -47,6 +49,8 @@ configuration_load(const char *file, struct configuration *configuration, struct
     configuration->digest_interval = 3600;
     configuration->keep_history = 90;
     configuration->wait = true;
+    configuration->watch_settle = 1;
+    configuration->watch_interval = 30;
     if (configuration->state_dir == NULL || configuration->runtime_dir == NULL)
         return error_memory(err);
     return config_load(file != NULL ? file : CONFIGURATION_FILE, file != NULL, "kpropctl", keys,

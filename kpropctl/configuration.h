@@ -28,6 +28,8 @@ struct configuration {
     int ticket_interval; /* seconds between two AS exchanges with one replica; 0: in each run */
     int keep_history;    /* days; 0: for ever */
     bool wait;           /* a second run of a realm waits for the first; else it leaves */
+    int watch_settle;    /* seconds from a change to the propagation that `watch` starts for it */
+    int watch_interval;  /* seconds at least between two of these */
 };
 
 #define CONFIGURATION_FILE KPC_SYSCONFDIR "/kpropctl.conf"
