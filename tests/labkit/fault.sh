@@ -109,8 +109,8 @@ fault_clear()
         while ip rule del pref 50 2>/dev/null; do :; done
         ip rule del pref 100 2>/dev/null'
     host_exec "$host" sh -c '
-        rm -f /run/systemd/system/*.service.d/lab-clock.conf
-        awk "\$1 == \"lab-disk\" {print \$2}" /proc/mounts | xargs --no-run-if-empty umount --lazy
-        systemctl daemon-reload'
+        set -- /run/systemd/system/*.service.d/lab-clock.conf
+        [ ! -e "$1" ] || { rm -f "$@"; systemctl daemon-reload; }
+        awk "\$1 == \"lab-disk\" {print \$2}" /proc/mounts | xargs --no-run-if-empty umount --lazy'
     return 0
 }
