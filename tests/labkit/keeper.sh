@@ -27,13 +27,17 @@ inside()
     nsenter --target "$(keeper_pid)" --mount --pid --net -- "$@" 9>&-
 }
 
+# One `up` at a time for a name; the lock ends with this process.
+keeper_lock()
+{
+    mkdir -p "$labs"
+    exec 9>"$labs/.$lab.lock"
+    flock --nonblock 9 || die "another 'up' of this lab is running"
+}
+
 keeper_start()
 {
     local parent child i
-    mkdir -p "$labs"
-    # One `up` at a time for a name; the lock ends with this process.
-    exec 9>"$labs/.$lab.lock"
-    flock --nonblock 9 || die "another 'up' of this lab is running"
     if [ -e "$run" ]; then
         say "is there already, or was left half-way: taking it down first"
         keeper_stop
@@ -57,7 +61,6 @@ keeper_start()
         sleep 0.02
     done
     cat "$run/log" >&2
-    keeper_stop
     die "cannot start"
 }
 
