@@ -72,43 +72,34 @@ fill_database(const struct loader_job *job, const char *path, struct database *d
 
 /*
  * The replica's own failure counts stay: what the primary knows of them is older, and a locked-out
- * user stays locked out. A live database that cannot be read has none to keep. *SPOILT: the staged
- * database is to be loaded again.
+ * user stays locked out. A live database that cannot be read has none to keep; whoever reads it may
+ * have died in the middle of writing ours, which is then loaded again.
  */
-static bool
-carry_from(struct loader_job *job, const struct snapshot *snapshot, bool *spoilt, struct error *err)
-{
-    static const struct database_question counts = { 0 };
-    struct database_answer answer;
-    struct database from, to;
-
-    fill_database(job, snapshot_path(snapshot), &from);
-    fill_database(job, job->staging, &to);
-    if (!database_examine(&from, &counts, WALK_MS, &answer, err))
-        return false;
-    if (database_carry_lockout(&from, &to, WALK_MS, &job->outcome->carried, err))
-        return true;
-    *spoilt = true;
-    return false;
-}
-
 static bool
 carry_lockout(struct loader_job *job, struct error *err)
 {
     struct snapshot *snapshot = NULL;
+    struct database from, to;
     struct error why;
-    bool spoilt = false;
+    bool carried = false;
 
     if (!backend_exists(job->backend, job->request->database))
         return true;
     error_clear(&why);
-    if (!snapshot_new(job->backend, job->request->database, job->folder, &snapshot, NULL, &why) ||
-        !carry_from(job, snapshot, &spoilt, &why))
+    if (snapshot_new(job->backend, job->request->database, job->folder, &snapshot, NULL, &why)) {
+        fill_database(job, snapshot_path(snapshot), &from);
+        fill_database(job, job->staging, &to);
+        carried = database_carry_lockout(&from, &to, WALK_MS, &job->outcome->carried, &why);
+    }
+    if (!carried)
         loader_note(job, "the replica's lockout state was not kept: %s", why.text);
+    if (!carried && snapshot != NULL)
+        carried =
+            backend_remove(job->backend, job->staging, err) && loader_load(job, job->staging, err);
+    else
+        carried = true;
     snapshot_free(snapshot);
-    if (!spoilt)
-        return true;
-    return backend_remove(job->backend, job->staging, err) && loader_load(job, job->staging, err);
+    return carried;
 }
 
 /* Make the staged database durable, while it is being walked. */

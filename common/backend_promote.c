@@ -95,6 +95,27 @@ rename_files(const struct backend *backend, const char *staging, const char *liv
     return true;
 }
 
+/*
+ * Keep the live files' inodes by a second name beside the staged ones until the lock is released:
+ * giving back the blocks of a large file takes long. Or remove those names.
+ */
+static void
+hold_old_files(const struct backend *backend, const char *staging, const char *live, bool hold)
+{
+    char from[BACKEND_NAME_MAX], to[BACKEND_NAME_MAX];
+    struct error ignored;
+
+    for (size_t i = 0; i < BACKEND_FILES && backend->data[i] != NULL; i++) {
+        if (!backend_file_name(live, backend->data[i], from, sizeof(from), &ignored) ||
+            !backend_file_name(staging, backend->data[i], to, sizeof(to) - 4, &ignored))
+            continue;
+        strcat(to, ".old");
+        unlink(to);
+        if (hold && link(from, to) != 0)
+            continue;
+    }
+}
+
 static bool
 make_durable(const char *staging, const char *live, struct error *err)
 {
@@ -119,9 +140,11 @@ backend_promote(const struct backend *backend, const char *staging, const char *
         remove_journal(staging);
         return false;
     }
+    hold_old_files(backend, staging, live, true);
     ok = rename_files(backend, staging, live, true, &done, err);
     touch_locks(backend, live);
     backend_unlock(lock);
+    hold_old_files(backend, staging, live, false);
     *changed = done > 0;
     if (!*changed) {
         remove_journal(staging);

@@ -62,9 +62,9 @@ bool database_inventory(const struct database *db, int timeout_ms,
 
 /*
  * Carry what is not replicated (last success, last failure, failure count) of every principal of
- * FROM over to TO, both private, in a child of at most TIMEOUT_MS: as merge_nra of kdb5_util does
- * for incremental propagation. *CARRIED counts the principals changed. On failure TO is to be
- * thrown away.
+ * FROM that has any over to TO, both private, in a child of at most TIMEOUT_MS: as merge_nra of
+ * kdb5_util does for incremental propagation. *CARRIED counts the principals changed. On failure TO
+ * is to be thrown away.
  */
 bool database_carry_lockout(const struct database *from, const struct database *to, int timeout_ms,
                             uint64_t *carried, struct error *err);

@@ -45,6 +45,8 @@ carry_principal(krb5_pointer arg, krb5_db_entry *old)
     krb5_db_entry *entry = NULL;
     krb5_error_code code;
 
+    if (old->last_success == 0 && old->last_failed == 0 && old->fail_auth_count == 0)
+        return 0;
     code = krb5_db_get_principal(c->target, old->princ, 0, &entry);
     if (code != 0)
         return code == KRB5_KDB_NOENTRY ? 0 : code;
