@@ -42,15 +42,20 @@ set_number(const struct config_key *key, long value, const char *text, const cha
                          text, key->name, key->min, key->max,
                          key->type == CONFIG_DURATION ? " seconds" : "");
     }
-    *(int *)field(settings, key) = (int)value;
+    if (settings != NULL)
+        *(int *)field(settings, key) = (int)value;
     return true;
 }
 
 static bool
 set_string(const struct config_key *key, const char *value, void *settings, struct error *err)
 {
-    char *copy = strdup(value), **slot = field(settings, key);
+    char *copy, **slot;
 
+    if (settings == NULL)
+        return true;
+    copy = strdup(value);
+    slot = field(settings, key);
     if (copy == NULL)
         return error_memory(err);
     free(*slot);
@@ -73,6 +78,7 @@ parse_boolean(const char *text, bool *value)
     return false;
 }
 
+/* With SETTINGS NULL the value is only checked. */
 static bool
 set_value(const struct config_key *key, const char *value, const char *path, void *settings,
           struct error *err)
@@ -80,6 +86,7 @@ set_value(const struct config_key *key, const char *value, const char *path, voi
     krb5_deltat delta;
     char *end;
     long number;
+    bool flag;
 
     switch (key->type) {
     case CONFIG_STRING:
@@ -99,65 +106,132 @@ set_value(const struct config_key *key, const char *value, const char *path, voi
             return bad_value(path, key->name, value, "a duration such as 30s, 5m or 1h", err);
         return set_number(key, delta, value, path, settings, err);
     case CONFIG_BOOLEAN:
-        if (!parse_boolean(value, field(settings, key)))
+        if (!parse_boolean(value, &flag))
             return bad_value(path, key->name, value, "yes or no", err);
+        if (settings != NULL)
+            *(bool *)field(settings, key) = flag;
         return true;
     }
     return error_set(err, ERROR_INTERNAL, "%s: unknown type of '%s'", path, key->name);
 }
 
-/* One name of the section: it must be known, a relation, and given once. */
-static bool
-load_key(profile_t profile, const char *path, const char *section, const char *name,
-         const struct config_key *keys, void *settings, struct error *err)
+/* A place in the file: a section, or a realm's subsection of it. */
+struct place {
+    profile_t profile;
+    const char *path;
+    const char *section;
+    const char *realm; /* or NULL */
+};
+
+/* The place's names ended by NAME (or by the place itself) for the profile API. */
+static void
+place_names(const struct place *place, const char *name, const char *names[4])
 {
-    const char *names[] = { section, name, NULL };
+    size_t n = 0;
+
+    names[n++] = place->section;
+    if (place->realm != NULL)
+        names[n++] = place->realm;
+    if (name != NULL)
+        names[n++] = name;
+    names[n] = NULL;
+}
+
+/* One key of the place: it must be known, a relation, and given once. */
+static bool
+load_key(const struct place *place, const char *name, const struct config_key *keys, void *settings,
+         struct error *err)
+{
     const struct config_key *key = find_key(keys, name);
+    const char *names[4], *where = place->realm != NULL ? place->realm : place->section;
     char **values = NULL;
     bool ok;
 
+    place_names(place, name, names);
     if (key == NULL)
-        return error_set(err, ERROR_USAGE, "%s: unknown key '%s' in [%s]", path, name, section);
-    if (profile_get_values(profile, names, &values) != 0 || values == NULL || values[0] == NULL)
-        ok = error_set(err, ERROR_USAGE, "%s: key '%s' in [%s] has no value", path, name, section);
+        return error_set(err, ERROR_USAGE, "%s: unknown key '%s' in [%s]", place->path, name,
+                         where);
+    if (profile_get_values(place->profile, names, &values) != 0 || values == NULL ||
+        values[0] == NULL)
+        ok = error_set(err, ERROR_USAGE, "%s: key '%s' in [%s] has no value", place->path, name,
+                       where);
     else if (values[1] != NULL)
-        ok =
-            error_set(err, ERROR_USAGE, "%s: key '%s' in [%s] is given twice", path, name, section);
+        ok = error_set(err, ERROR_USAGE, "%s: key '%s' in [%s] is given twice", place->path, name,
+                       where);
     else
-        ok = set_value(key, values[0], path, settings, err);
+        ok = set_value(key, values[0], place->path, settings, err);
     profile_free_list(values);
     return ok;
 }
 
 static bool
-load_sections(profile_t profile, const char *path, const char *section,
-              const struct config_key *keys, void *settings, struct error *err)
+load_keys(const struct place *place, const struct config_key *keys, void *settings,
+          struct error *err)
 {
-    const char *top[] = { NULL }, *inside[] = { section, NULL };
+    const char *names[4];
+    char **list = NULL;
+    bool ok = true;
+
+    place_names(place, NULL, names);
+    if (profile_get_relation_names(place->profile, names, &list) == 0 && list != NULL) {
+        for (char **p = list; ok && *p != NULL; p++)
+            ok = load_key(place, *p, keys, settings, err);
+    }
+    profile_free_list(list);
+    return ok;
+}
+
+/* All subsections, read into nothing: so a bad value is told at once, whatever realm is served. */
+static bool
+check_realms(const struct place *section, const struct config_key *keys, struct error *err)
+{
+    const char *names[4];
+    char **realms = NULL, **inside = NULL;
+    bool ok = true;
+
+    place_names(section, NULL, names);
+    if (profile_get_subsection_names(section->profile, names, &realms) != 0 || realms == NULL)
+        return true;
+    for (char **p = realms; ok && *p != NULL; p++) {
+        struct place realm = { section->profile, section->path, section->section, *p };
+
+        if (find_key(keys, *p) != NULL) {
+            ok = error_set(err, ERROR_USAGE, "%s: key '%s' in [%s] needs a value, not { }",
+                           section->path, *p, section->section);
+            break;
+        }
+        ok = load_keys(&realm, keys, NULL, err);
+        place_names(&realm, NULL, names);
+        if (ok && profile_get_subsection_names(section->profile, names, &inside) == 0 &&
+            inside != NULL && inside[0] != NULL)
+            ok = error_set(err, ERROR_USAGE, "%s: unknown key '%s' in [%s]", section->path,
+                           inside[0], *p);
+        profile_free_list(inside);
+        inside = NULL;
+    }
+    profile_free_list(realms);
+    return ok;
+}
+
+static bool
+check_sections(const struct place *section, struct error *err)
+{
+    const char *top[] = { NULL };
     char **names = NULL;
     bool ok = true;
 
-    if (profile_get_relation_names(profile, top, &names) == 0 && names != NULL && names[0] != NULL)
-        ok = error_set(err, ERROR_USAGE, "%s: key '%s' stands before any section", path, names[0]);
-    profile_free_list(names);
-    names = NULL;
-    if (ok && profile_get_subsection_names(profile, top, &names) == 0 && names != NULL) {
-        for (char **p = names; ok && *p != NULL; p++) {
-            if (strcmp(*p, section) != 0)
-                ok = error_set(err, ERROR_USAGE, "%s: unknown section [%s]: expected [%s]", path,
-                               *p, section);
-        }
-    }
-    profile_free_list(names);
-    names = NULL;
-    if (ok && profile_get_subsection_names(profile, inside, &names) == 0 && names != NULL &&
+    if (profile_get_relation_names(section->profile, top, &names) == 0 && names != NULL &&
         names[0] != NULL)
-        ok = error_set(err, ERROR_USAGE, "%s: unknown key '%s' in [%s]", path, names[0], section);
+        ok = error_set(err, ERROR_USAGE, "%s: key '%s' stands before any section", section->path,
+                       names[0]);
     profile_free_list(names);
     names = NULL;
-    if (ok && profile_get_relation_names(profile, inside, &names) == 0 && names != NULL) {
-        for (char **p = names; ok && *p != NULL; p++)
-            ok = load_key(profile, path, section, *p, keys, settings, err);
+    if (ok && profile_get_subsection_names(section->profile, top, &names) == 0 && names != NULL) {
+        for (char **p = names; ok && *p != NULL; p++) {
+            if (strcmp(*p, section->section) != 0)
+                ok = error_set(err, ERROR_USAGE, "%s: unknown section [%s]: expected [%s]",
+                               section->path, *p, section->section);
+        }
     }
     profile_free_list(names);
     return ok;
@@ -178,24 +252,48 @@ profile_error(long code, const char *path, struct error *err)
     krb5_free_context(context);
 }
 
+static bool
+open_profile(const char *path, profile_t *profile, struct error *err)
+{
+    const_profile_filespec_t files[] = { path, NULL };
+    long code = profile_init(files, profile);
+
+    if (code == 0)
+        return true;
+    profile_error(code, path, err);
+    return false;
+}
+
 bool
 config_load(const char *path, bool required, const char *section, const struct config_key *keys,
             void *settings, struct error *err)
 {
-    const_profile_filespec_t files[] = { path, NULL };
-    profile_t profile = NULL;
-    long code;
+    struct place place = { NULL, path, section, NULL };
     bool ok;
 
     if (access(path, F_OK) != 0 && errno == ENOENT && !required)
         return true;
-    code = profile_init(files, &profile);
-    if (code != 0) {
-        profile_error(code, path, err);
+    if (!open_profile(path, &place.profile, err))
         return false;
-    }
-    ok = load_sections(profile, path, section, keys, settings, err);
-    profile_release(profile);
+    ok = check_sections(&place, err) && check_realms(&place, keys, err) &&
+         load_keys(&place, keys, settings, err);
+    profile_release(place.profile);
+    return ok;
+}
+
+bool
+config_load_realm(const char *path, const char *section, const char *realm,
+                  const struct config_key *keys, void *settings, struct error *err)
+{
+    struct place place = { NULL, path, section, realm };
+    bool ok;
+
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return true;
+    if (!open_profile(path, &place.profile, err))
+        return false;
+    ok = load_keys(&place, keys, settings, err);
+    profile_release(place.profile);
     return ok;
 }
 

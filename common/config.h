@@ -25,12 +25,19 @@ struct config_key {
 };
 
 /*
- * Read section [SECTION] of PATH into SETTINGS by KEYS (ended by a NULL name). A file that does not
- * exist is fine unless REQUIRED: the defaults stay. Errors are ERROR_USAGE; SETTINGS may then be
- * partly filled. Strings that were set before are freed and replaced.
+ * Read section [SECTION] of PATH into SETTINGS by KEYS (ended by a NULL name). Any of the keys may
+ * also stand in a subsection "REALM = { … }": those are checked here, and taken by
+ * config_load_realm. A file that does not exist is fine unless REQUIRED: the defaults stay. Errors
+ * are ERROR_USAGE; SETTINGS may then be partly filled. Strings that were set before are freed and
+ * replaced.
  */
 bool config_load(const char *path, bool required, const char *section,
                  const struct config_key *keys, void *settings, struct error *err);
+
+/* What the subsection of REALM says instead, on top of what config_load has filled. No file, or no
+ * such subsection, is fine. */
+bool config_load_realm(const char *path, const char *section, const char *realm,
+                       const struct config_key *keys, void *settings, struct error *err);
 
 /* Free the strings of SETTINGS. */
 void config_free(const struct config_key *keys, void *settings);

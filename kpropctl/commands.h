@@ -8,10 +8,10 @@
 #include "kpropctl/configuration.h"
 
 struct command_context {
-    const struct configuration *configuration;
-    const char *configuration_file; /* -c, or NULL */
-    const char *realm_name;         /* -r, or NULL for the default realm */
-    struct realm *realm;            /* loaded when the row says so, else NULL */
+    struct configuration *configuration; /* with what it says of the realm, once that is loaded */
+    const char *configuration_file;      /* -c, or NULL */
+    const char *realm_name;              /* -r, or NULL for the default realm */
+    struct realm *realm;                 /* loaded when the row says so, else NULL */
 };
 
 enum command_needs {

@@ -12,6 +12,7 @@ static const struct config_key keys[] = {
     { "kprop", CONFIG_PATH, offsetof(struct configuration, kprop), 0, 0 },
     { "kdb5_util", CONFIG_PATH, offsetof(struct configuration, kdb5_util), 0, 0 },
     { "keytab", CONFIG_PATH, offsetof(struct configuration, keytab), 0, 0 },
+    { "port", CONFIG_INTEGER, offsetof(struct configuration, port), 1, 65535 },
     { "agent_port", CONFIG_INTEGER, offsetof(struct configuration, agent_port), 1, 65535 },
     { "connect_timeout", CONFIG_DURATION, offsetof(struct configuration, connect_timeout), 1,
       3600 },
@@ -46,7 +47,6 @@ configuration_load(const char *file, struct configuration *configuration, struct
     configuration->parallel = 16;
     configuration->retries = 3;
     configuration->retry_delay = 2;
-    configuration->digest_interval = 3600;
     configuration->keep_history = 90;
     configuration->wait = true;
     configuration->watch_settle = 1;
@@ -55,6 +55,14 @@ configuration_load(const char *file, struct configuration *configuration, struct
         return error_memory(err);
     return config_load(file != NULL ? file : CONFIGURATION_FILE, file != NULL, "kpropctl", keys,
                        configuration, err);
+}
+
+bool
+configuration_for_realm(const char *file, const char *realm, struct configuration *configuration,
+                        struct error *err)
+{
+    return config_load_realm(file != NULL ? file : CONFIGURATION_FILE, "kpropctl", realm, keys,
+                             configuration, err);
 }
 
 void

@@ -15,6 +15,7 @@ struct configuration {
     char *kdb5_util;   /* likewise */
     char *keytab;      /* NULL: the default keytab */
     char *state_group; /* may read the state database; NULL: root alone */
+    int port;          /* of kpropd, for this realm; 0: what the services file says of krb5_prop */
     int agent_port;
     int connect_timeout; /* seconds until a host that does not answer is given up */
     int timeout;         /* seconds for one transfer; 0: derived from the size of the dump */
@@ -36,6 +37,10 @@ struct configuration {
 
 /* Defaults, then FILE (NULL: CONFIGURATION_FILE, which may be missing). Errors are ERROR_USAGE. */
 bool configuration_load(const char *file, struct configuration *configuration, struct error *err);
+
+/* What FILE says of REALM instead, in its subsection. */
+bool configuration_for_realm(const char *file, const char *realm,
+                             struct configuration *configuration, struct error *err);
 void configuration_free(struct configuration *configuration);
 
 #endif

@@ -175,23 +175,44 @@ watch_kprop(const struct propagation *p, struct subprocess *child, double deadli
     }
 }
 
+/* kprop's command line in words that live as long as P and PROGRAM. */
+static void
+kprop_arguments(const struct propagation *p, const char *program, const char *port,
+                const char *argv[12])
+{
+    size_t n = 0;
+
+    argv[n++] = program;
+    argv[n++] = "-r";
+    argv[n++] = p->realm;
+    argv[n++] = "-f";
+    argv[n++] = p->dump->path;
+    argv[n++] = "-s";
+    argv[n++] = p->keytab;
+    if (p->configuration->port != 0) {
+        argv[n++] = "-P";
+        argv[n++] = port;
+    }
+    argv[n++] = p->host;
+    argv[n] = NULL;
+}
+
 static bool
 run_kprop(struct propagation *p, struct subprocess_result *result, struct error *err)
 {
     struct subprocess_options options = { NULL, true, true, true };
     int deadline = deadline_of(p);
-    char program[PATH_MAX], keytab[PATH_MAX];
+    char program[PATH_MAX], port[16];
     struct subprocess child;
     double start = now(), left;
+    const char *argv[12];
 
     if (p->configuration->kprop != NULL)
         snprintf(program, sizeof(program), "%s", p->configuration->kprop);
     else if (!realm_find_program("kprop", program, sizeof(program), err))
         return false;
-    snprintf(keytab, sizeof(keytab), "%s", p->keytab);
-    const char *argv[] = {
-        program, "-r", p->realm, "-f", p->dump->path, "-s", keytab, p->host, NULL
-    };
+    snprintf(port, sizeof(port), "%d", p->configuration->port);
+    kprop_arguments(p, program, port, argv);
     if (!subprocess_start(argv, &options, &child, err))
         return false;
     watch_kprop(p, &child, start + deadline, &result->err);

@@ -13,6 +13,18 @@
 
 enum { VERB_TIMEOUT = 60 };
 
+/* kpropd's port of this realm, as the primary knows it. */
+static bool
+own_port(const struct walk *walk, struct port_spec *spec, struct error *err)
+{
+    char number[16];
+
+    if (walk->configuration->port == 0)
+        return ports_resolve(NULL, spec, err);
+    snprintf(number, sizeof(number), "%d", walk->configuration->port);
+    return ports_resolve(number, spec, err);
+}
+
 enum verdict
 see_services(struct walk *walk, struct step *step)
 {
@@ -23,7 +35,7 @@ see_services(struct walk *walk, struct step *step)
 
     if (facts == NULL)
         return IMPOSSIBLE;
-    if (!ports_resolve(NULL, &spec, &err)) {
+    if (!own_port(walk, &spec, &err)) {
         step_error(step, &err);
         return IMPOSSIBLE;
     }
@@ -39,10 +51,11 @@ see_services(struct walk *walk, struct step *step)
                      "krb5_prop is port %d on this host, and %lld on %s: kprop and kpropd "
                      "miss each other",
                      spec.port, (long long)there, walk->replica.host);
-        step_hint(step, "make /etc/services of both hosts agree: krb5_prop is 754/tcp");
+        step_hint(step, "make /etc/services of both hosts agree (krb5_prop is 754/tcp), or port in "
+                        "kpropctl.conf and agent.conf");
         return IMPOSSIBLE;
     }
-    step_summary(step, "krb5_prop is port %d on both hosts", spec.port);
+    step_summary(step, "kpropd's port is %d on both hosts", spec.port);
     return HOLDS;
 }
 
@@ -128,12 +141,19 @@ judge_holders(struct walk *walk, struct step *step, const json_t *report)
 enum verdict
 see_port(struct walk *walk, struct step *step)
 {
-    const char *argv[] = { "port", NULL };
     json_t *report = NULL;
+    struct port_spec spec;
     enum verdict verdict;
     struct error err;
+    char number[16];
+    const char *argv[] = { "port", number, NULL };
 
     error_clear(&err);
+    if (!own_port(walk, &spec, &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
+    snprintf(number, sizeof(number), "%u", spec.port);
     /* A held port is status 1, with the report all the same. */
     if (!walk_call(walk, argv, VERB_TIMEOUT, &report, &err) &&
         json_object_get(report, "holders") == NULL) {
@@ -155,10 +175,16 @@ see_port(struct walk *walk, struct step *step)
 bool
 make_port(struct walk *walk, struct step *step, struct error *err)
 {
-    const char *argv[] = { "release", NULL };
-    char before[sizeof(step->summary)];
+    char before[sizeof(step->summary)], number[16];
+    const char *argv[] = { "release", number, NULL };
+    struct port_spec spec;
     json_t *reply = NULL;
-    bool ok = walk_call(walk, argv, VERB_TIMEOUT, &reply, err);
+    bool ok;
+
+    if (!own_port(walk, &spec, err))
+        return false;
+    snprintf(number, sizeof(number), "%u", spec.port);
+    ok = walk_call(walk, argv, VERB_TIMEOUT, &reply, err);
 
     snprintf(before, sizeof(before), "%s", step->summary);
     if (ok)
@@ -207,7 +233,7 @@ see_reach(struct walk *walk, struct step *step)
         step_summary(step, "cannot be told before kpropd runs");
         return UNTOLD;
     }
-    if (!ports_resolve(NULL, &spec, &err)) {
+    if (!own_port(walk, &spec, &err)) {
         step_error(step, &err);
         return IMPOSSIBLE;
     }

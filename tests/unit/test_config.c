@@ -95,8 +95,35 @@ test_bad(void **state)
     check_bad("[test]\n flag = perhaps\n", "expected yes or no");
     check_bad("[test]\n seconds = soon\n", "expected a duration");
     check_bad("[test]\n word = a\n word = b\n", "given twice");
-    check_bad("[test]\n word = {\n a = b\n }\n", "unknown key 'word'");
+    check_bad("[test]\n word = {\n a = b\n }\n", "key 'word' in [test] needs a value");
+    check_bad("[test]\n R.S = {\n a = b\n }\n", "unknown key 'a' in [R.S]");
+    check_bad("[test]\n R.S = {\n number = 11\n }\n", "expected 1 to 10");
+    check_bad("[test]\n R.S = {\n word = {\n a = b\n }\n }\n", "unknown key 'word' in [R.S]");
     check_bad("[test\n word = a\n", "cannot read configuration file");
+}
+
+/* A realm's own values count for that realm alone. */
+static void
+test_realm(void **state)
+{
+    struct settings s = { 0 };
+    struct error err;
+    FILE *fp = fopen(path, "w");
+
+    (void)state;
+    assert_non_null(fp);
+    fputs("[test]\n number = 3\n word = all\n A.B = {\n  number = 4\n  flag = yes\n }\n", fp);
+    fclose(fp);
+    assert_true(config_load(path, true, "test", keys, &s, &err));
+    assert_int_equal(s.number, 3);
+    assert_true(config_load_realm(path, "test", "C.D", keys, &s, &err));
+    assert_int_equal(s.number, 3);
+    assert_true(config_load_realm(path, "test", "A.B", keys, &s, &err));
+    assert_int_equal(s.number, 4);
+    assert_true(s.flag);
+    assert_string_equal(s.word, "all");
+    config_free(keys, &s);
+    unlink(path);
 }
 
 static void
@@ -118,6 +145,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_realm),
         cmocka_unit_test(test_missing_file),
     };
 
