@@ -85,19 +85,23 @@ name_beside(const char *path, char *name, size_t size)
     return snprintf(name, size, "%.*s.%s.XXXXXX", folder, path, path + folder) < (int)size;
 }
 
-bool
-file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+/* Replace PATH, which is no link. */
+static bool
+replace_file(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
 {
     char temp[PATH_MAX];
     struct stat st;
+    bool exists = stat(path, &st) == 0;
     int fd;
 
+    if (exists && !S_ISREG(st.st_mode))
+        return error_set(err, ERROR_INTERNAL, "cannot write %s: not a regular file", path);
     if (!name_beside(path, temp, sizeof(temp)))
         return error_set(err, ERROR_INTERNAL, "cannot write %s: name too long", path);
     fd = mkostemp(temp, O_CLOEXEC);
     if (fd < 0)
         return error_errno(err, ERROR_INTERNAL, errno, "cannot create a file beside %s", path);
-    if (stat(path, &st) == 0 && (st.st_uid != geteuid() || st.st_gid != getegid()) &&
+    if (exists && (st.st_uid != geteuid() || st.st_gid != getegid()) &&
         fchown(fd, st.st_uid, st.st_gid) != 0)
         goto failed;
     if (fchmod(fd, mode) != 0 || !write_all(fd, data, len) || fsync(fd) != 0)
@@ -114,6 +118,23 @@ failed:
         close(fd);
     unlink(temp);
     return false;
+}
+
+bool
+file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+{
+    struct stat st;
+    char *target;
+    bool ok;
+
+    if (lstat(path, &st) != 0 || !S_ISLNK(st.st_mode))
+        return replace_file(path, data, len, mode, err);
+    target = realpath(path, NULL);
+    if (target == NULL)
+        return error_errno(err, ERROR_INTERNAL, errno, "cannot follow the link %s", path);
+    ok = replace_file(target, data, len, mode, err);
+    free(target);
+    return ok;
 }
 
 bool

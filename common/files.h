@@ -20,7 +20,8 @@ bool file_read(const char *path, struct buffer *out, struct error *err);
 
 /*
  * Replace PATH by LEN bytes with MODE: write a file beside it, fsync, rename, fsync the folder.
- * Owner and group of an existing file are kept. On failure PATH is as it was.
+ * Owner and group of an existing file are kept, a symbolic link is followed, and what is no regular
+ * file (a device, a folder) is refused. On failure PATH is as it was.
  */
 bool file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
 
