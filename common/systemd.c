@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifdef HAVE_SYSTEMD
 
@@ -33,6 +34,12 @@ bus_failed(int code, const sd_bus_error *bus_error, const char *what, struct err
     return error_set(err, ERROR_FAILED, "cannot %s: %s", what,
                      bus_error != NULL && bus_error->message != NULL ? bus_error->message
                                                                      : strerror(-code));
+}
+
+bool
+systemd_runs_here(void)
+{
+    return access("/run/systemd/system", F_OK) == 0;
 }
 
 /* systemctl too speaks with the manager directly where no bus daemon runs. */
@@ -205,23 +212,36 @@ systemd_timer(struct systemd *sd, const char *unit, struct timer_times *state, s
     return true;
 }
 
+static bool
+get_list(struct systemd *sd, const char *unit, const char *property, char ***list,
+         struct error *err)
+{
+    sd_bus_error bus_error = SD_BUS_ERROR_NULL;
+    char *path, what[64];
+    int r;
+
+    *list = NULL;
+    if (!unit_path(sd, unit, &path, err))
+        return false;
+    r = sd_bus_get_property_strv(sd->bus, DESTINATION, path, UNIT, property, &bus_error, list);
+    free(path);
+    snprintf(what, sizeof(what), "read a unit's %s", property);
+    if (r < 0)
+        bus_failed(r, &bus_error, what, err);
+    sd_bus_error_free(&bus_error);
+    return r >= 0;
+}
+
 bool
 systemd_drop_ins(struct systemd *sd, const char *unit, char ***paths, struct error *err)
 {
-    sd_bus_error bus_error = SD_BUS_ERROR_NULL;
-    char *path;
-    int r;
+    return get_list(sd, unit, "DropInPaths", paths, err);
+}
 
-    *paths = NULL;
-    if (!unit_path(sd, unit, &path, err))
-        return false;
-    r = sd_bus_get_property_strv(sd->bus, DESTINATION, path, UNIT, "DropInPaths", &bus_error,
-                                 paths);
-    free(path);
-    if (r < 0)
-        bus_failed(r, &bus_error, "read a unit's drop-ins", err);
-    sd_bus_error_free(&bus_error);
-    return r >= 0;
+bool
+systemd_triggers(struct systemd *sd, const char *unit, char ***units, struct error *err)
+{
+    return get_list(sd, unit, "TriggeredBy", units, err);
 }
 
 /* Wait until job JOB (an object path) is gone. */
@@ -402,6 +422,12 @@ systemd_notify(const char *state)
 
 #else
 
+bool
+systemd_runs_here(void)
+{
+    return false;
+}
+
 static bool
 unsupported(struct error *err)
 {
@@ -435,6 +461,14 @@ systemd_drop_ins(struct systemd *sd, const char *unit, char ***paths, struct err
 {
     (void)sd, (void)unit;
     *paths = NULL;
+    return unsupported(err);
+}
+
+bool
+systemd_triggers(struct systemd *sd, const char *unit, char ***units, struct error *err)
+{
+    (void)sd, (void)unit;
+    *units = NULL;
     return unsupported(err);
 }
 

@@ -24,6 +24,9 @@ struct unit_state {
     char command[1024]; /* the words of ExecStart, or "" */
 };
 
+/* True if systemd is this host's service manager. */
+bool systemd_runs_here(void);
+
 /* Connect to the service manager. The caller frees it with systemd_close. */
 bool systemd_open(struct systemd **out, struct error *err);
 void systemd_close(struct systemd *sd);
@@ -34,6 +37,9 @@ bool systemd_state(struct systemd *sd, const char *unit, struct unit_state *stat
 
 /* The drop-ins of UNIT in the order in which they apply, ended by NULL; freed by the caller. */
 bool systemd_drop_ins(struct systemd *sd, const char *unit, char ***paths, struct error *err);
+
+/* The units that start UNIT, such as its timer, likewise. */
+bool systemd_triggers(struct systemd *sd, const char *unit, char ***units, struct error *err);
 void systemd_free_list(char **paths);
 
 enum systemd_action { SYSTEMD_START, SYSTEMD_RESTART, SYSTEMD_STOP };

@@ -37,6 +37,16 @@ const struct command commands[] = {
       "Without HOST this host; else HOST's agent is asked. As root it sees every process.\n"
       "exit status: 0 usable, 1 held, 2 usage, 4 host unreachable, 5 could not find out\n",
       NEEDS_NOTHING, cmd_port },
+    { "schedule", NULL, "[--enable|--disable]", "what propagates by itself; turn that on or off",
+      "  --enable    enable and start our units; without an option, say what is on\n"
+      "  --disable   stop and disable them\n"
+      "  --watch     only the service that propagates when the database changes\n"
+      "  --timer     only the timer that sees to it every few minutes\n"
+      "  --both      both (the default)\n"
+      "  --json      a report for programs\n\n"
+      "Jobs of cron or systemd that would compete are named, and left alone.\n"
+      "exit status without an option: 0 something is scheduled, 1 nothing is\n",
+      NEEDS_REALM, cmd_schedule },
     { "watch", NULL, "", "propagate whenever the database changes, as a service",
       "It runs 'kpropctl propagate' soon after a change (watch_settle of kpropctl.conf), but no\n"
       "more often than watch_interval. SIGHUP reads the configuration again, SIGTERM ends it.\n"
