@@ -169,6 +169,22 @@ announcement_read(const char *state, const char *realm, struct announcement *a, 
 }
 
 bool
+announcement_make_way(const char *state, const char *realm, const struct announcement *a,
+                      bool *other, struct error *err)
+{
+    json_t *before = announcement_last_good(state, realm, false);
+    struct announcement last;
+    struct error ignored;
+
+    *other = before != NULL && from_json(before, &last, &ignored) &&
+             memcmp(last.sha256, a->sha256, sizeof(a->sha256)) != 0;
+    if (*other)
+        return write_file(state, realm, "last_good.1", before, err);
+    json_decref(before);
+    return true;
+}
+
+bool
 announcement_done(const char *state, const char *realm, const struct announcement *a,
                   struct error *err)
 {
@@ -192,9 +208,15 @@ announcement_done(const char *state, const char *realm, const struct announcemen
 }
 
 json_t *
-announcement_last_good(const char *state, const char *realm)
+announcement_last_good(const char *state, const char *realm, bool previous)
 {
     struct error ignored;
 
-    return read_file(state, realm, "last_good", &ignored);
+    return read_file(state, realm, previous ? "last_good.1" : "last_good", &ignored);
+}
+
+bool
+announcement_of_last_good(const json_t *object, struct announcement *a, struct error *err)
+{
+    return from_json(object, a, err);
 }

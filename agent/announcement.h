@@ -44,14 +44,24 @@ bool announcement_store(const char *state, const char *realm, const struct annou
 bool announcement_read(const char *state, const char *realm, struct announcement *a, bool *found,
                        struct error *err);
 
+/*
+ * A was loaded, and is to be the last good one: what was it before, if of another dump (*OTHER),
+ * becomes the previous one (REALM.last_good.1).
+ */
+bool announcement_make_way(const char *state, const char *realm, const struct announcement *a,
+                           bool *other, struct error *err);
+
 /* It was loaded: keep it as the last good one (REALM.last_good, with LOADED_AT), none is pending.
  */
 bool announcement_done(const char *state, const char *realm, const struct announcement *a,
                        struct error *err);
 
-/* What is known of the last verified load, as an object of the same keys with "loaded_at", owned by
- * the caller; NULL if there is none. */
-json_t *announcement_last_good(const char *state, const char *realm);
+/* What is known of the last verified load, or the one before it, as an object of the same keys with
+ * "loaded_at", owned by the caller; NULL if there is none. */
+json_t *announcement_last_good(const char *state, const char *realm, bool previous);
+
+/* OBJECT, one of those, as it was announced. */
+bool announcement_of_last_good(const json_t *object, struct announcement *a, struct error *err);
 
 /* The greatest generation ever announced for REALM; 0 if none. */
 uint64_t announcement_greatest(const char *state, const char *realm);

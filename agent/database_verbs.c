@@ -267,7 +267,7 @@ database_verb_outcome(const struct verb_call *call, json_t **reply, struct error
     struct loader_progress progress;
     long seconds = WAIT_SECONDS;
     struct subject subject;
-    json_t *last;
+    json_t *last, *previous;
 
     if (call->argc > 1) {
         char *end;
@@ -284,10 +284,12 @@ database_verb_outcome(const struct verb_call *call, json_t **reply, struct error
     if (*reply == NULL && err->code == ERROR_NONE)
         *reply = json_pack("{s:n}", "generation");
     if (*reply != NULL) {
-        last = announcement_last_good(state, subject.realm->name);
+        last = announcement_last_good(state, subject.realm->name, false);
+        previous = announcement_last_good(state, subject.realm->name, true);
         json_object_set_new(*reply, "running", running(&progress));
         json_object_set_new(*reply, "pending", pending(state, subject.realm->name));
         json_object_set_new(*reply, "last_good", last != NULL ? last : json_null());
+        json_object_set_new(*reply, "previous_good", previous != NULL ? previous : json_null());
         json_object_set_new(
             *reply, "greatest",
             json_integer((json_int_t)announcement_greatest(state, subject.realm->name)));

@@ -368,7 +368,7 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
     struct error ignored;
 
     last = outcome_read(state, realm->name, &ignored);
-    good = announcement_last_good(state, realm->name);
+    good = announcement_last_good(state, realm->name, false);
     json_object_set_new(facts, "agent", json_pack("{s:s}", "version", KPC_VERSION));
     json_object_set_new(facts, "host", facts_host(context));
     json_object_set_new(facts, "realm", facts_realm(realm));

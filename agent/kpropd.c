@@ -3,6 +3,7 @@
 
 #include "agent/dropins.h"
 #include "agent/kpropd_acl.h"
+#include "agent/loader.h"
 #include "agent/processes.h"
 #include "common/files.h"
 #include "common/realm.h"
@@ -23,6 +24,7 @@ enum {
     JOB_TIMEOUT = 60,    /* seconds for a job of systemd's */
     LISTEN_TIMEOUT = 15, /* seconds from a start until the socket must be seen */
     LOAD_WAIT = 240,     /* seconds to wait for a running load before a restart */
+    STOP_WAIT = 60,      /* and before a stop */
     LOGS_DEFAULT = 20,
     LOGS_MAX = 500,
     MAX_UNIT_FILE = 256 * 1024,
@@ -183,19 +185,19 @@ write_loader_dropin(struct systemd *sd, const struct verb_call *call,
     return ok;
 }
 
-/* A restart would kill a load in its last lines, which may cost the live database. */
+/* A stop would kill a load in its last lines, which may cost the live database. */
 static bool
-wait_for_load(struct error *err)
+wait_for_load(const char *verb, int seconds, struct error *err)
 {
     static const struct timespec nap = { 0, 250 * 1000 * 1000 };
     double since;
     pid_t pid;
 
     for (int i = 0; kpropd_load_running(&pid, &since); i++) {
-        if (i >= LOAD_WAIT * 4) {
+        if (i >= seconds * 4) {
             error_set(err, ERROR_UNREACHABLE,
-                      "cannot restart kpropd: a load (pid %d) has not ended after %d s", (int)pid,
-                      LOAD_WAIT);
+                      "cannot %s kpropd: a load (pid %d) has not ended after %d s", verb, (int)pid,
+                      seconds);
             return error_hint(err, "Try again when it has ended");
         }
         if (i % 8 == 0)
@@ -219,8 +221,8 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
         goto cleanup;
     kpropd_loader_state(&state, &dropin, &running);
     restart = state.state.pid != 0 && !running;
-    if (restart &&
-        (!wait_for_load(err) || !systemd_run(sd, state.unit, SYSTEMD_RESTART, JOB_TIMEOUT, err)))
+    if (restart && (!wait_for_load("restart", LOAD_WAIT, err) ||
+                    !systemd_run(sd, state.unit, SYSTEMD_RESTART, JOB_TIMEOUT, err)))
         goto cleanup;
     *reply = json_pack("{s:b, s:s, s:b, s:b, s:s}", "changed", changed || restart, "unit",
                        state.unit, "dropin", true, "restarted", restart, "loader", KPC_LOADER);
@@ -354,6 +356,68 @@ kpropd_verb_start(const struct verb_call *call, json_t **reply, struct error *er
     return ok;
 }
 
+/* Hold the lock of our loads of REALM's database, in *LOCK: none begins meanwhile. Where our loader
+ * has never been, there is none to take. */
+static bool
+hold_loads(const char *realm_name, int *lock, struct error *err)
+{
+    char path[PATH_MAX], name[PATH_MAX + 16];
+    struct realm *realm = NULL;
+    bool ok;
+
+    *lock = -1;
+    ok = realm_load(realm_name, &realm, err) &&
+         loader_folder(realm->database, path, sizeof(path), err);
+    if (ok && access(path, F_OK) == 0) {
+        snprintf(name, sizeof(name), "%s/loading", path);
+        *lock = file_lock(name, STOP_WAIT * 1000, err);
+        ok = *lock >= 0;
+        if (!ok && err->code == ERROR_UNREACHABLE) {
+            error_set(err, ERROR_UNREACHABLE, "cannot stop kpropd: a load has not ended after %d s",
+                      STOP_WAIT);
+            error_hint(err, "Try again when it has ended");
+        }
+    }
+    realm_free(realm);
+    return ok;
+}
+
+static bool
+stop_unit(struct systemd *sd, const struct service_state *state, json_t **reply, struct error *err)
+{
+    bool stop = strcmp(state->state.active, "inactive") != 0 &&
+                strcmp(state->state.active, "failed") != 0,
+         disable = services_enabled(state);
+
+    if (state->by_hand) {
+        error_set(err, ERROR_REFUSED, "cannot stop kpropd: pid %d runs, and not as %s",
+                  (int)state->pid, state->unit);
+        return error_hint(err, "End that process (%s) by hand", state->command);
+    }
+    if ((disable && !systemd_disable(sd, state->unit, err)) ||
+        (stop && !systemd_run(sd, state->unit, SYSTEMD_STOP, JOB_TIMEOUT, err)))
+        return false;
+    *reply = json_pack("{s:b, s:s}", "changed", stop || disable, "unit", state->unit);
+    return true;
+}
+
+bool
+kpropd_verb_stop(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct service_state state;
+    struct systemd *sd = NULL;
+    int lock = -1;
+    bool ok;
+
+    ok = systemd_open(&sd, err) && see_kpropd(sd, &state, err) &&
+         wait_for_load("stop", STOP_WAIT, err) && hold_loads(call->argv[0], &lock, err) &&
+         stop_unit(sd, &state, reply, err);
+    if (lock >= 0)
+        close(lock);
+    systemd_close(sd);
+    return ok;
+}
+
 bool
 kpropd_verb_start_kdc(const struct verb_call *call, json_t **reply, struct error *err)
 {
@@ -371,6 +435,29 @@ kpropd_verb_start_kdc(const struct verb_call *call, json_t **reply, struct error
         error_hint(err, "Install the package krb5-kdc (Debian) or krb5-server (RHEL)");
     }
     ok = ok && bring_up(sd, SERVICE_KDC, realm->kdc_port, &state, reply, err);
+    systemd_close(sd);
+    realm_free(realm);
+    return ok;
+}
+
+bool
+kpropd_revive_kdc(const char *realm_name, json_t **reply, struct error *err)
+{
+    struct service_state state;
+    struct systemd *sd = NULL;
+    struct realm *realm = NULL;
+    json_t *started = NULL;
+    bool ok, dead;
+
+    *reply = NULL;
+    ok = realm_load(realm_name, &realm, err) && systemd_open(&sd, err) &&
+         services_see(sd, SERVICE_KDC, realm->kdc_port, &state, err);
+    dead = ok && state.unit != NULL && state.pid == 0 && services_enabled(&state);
+    if (dead)
+        ok = bring_up(sd, SERVICE_KDC, realm->kdc_port, &state, &started, err);
+    if (ok)
+        *reply = json_pack("{s:b, s:b}", "running", state.pid != 0, "started", dead);
+    json_decref(started);
     systemd_close(sd);
     realm_free(realm);
     return ok;

@@ -1,6 +1,6 @@
 /*
  * kpropd - what the agent does to the services of a replica: the verbs acl-add, use-loader,
- * start-kpropd, start-kdc and logs.
+ * start-kpropd, stop-kpropd, start-kdc and logs.
  */
 #ifndef KPC_AGENT_KPROPD_H
 #define KPC_AGENT_KPROPD_H
@@ -21,9 +21,13 @@ void kpropd_loader_state(const struct service_state *state, bool *dropin, bool *
  * since the epoch). */
 bool kpropd_load_running(pid_t *pid, double *since);
 
+/* Start krb5kdc of REALM if it is enabled and does not run: *REPLY is {"running", "started"}. */
+bool kpropd_revive_kdc(const char *realm, json_t **reply, struct error *err);
+
 verb_function kpropd_verb_acl_add;    /* REALM PRINCIPAL: {"changed", "file", "principal"} */
 verb_function kpropd_verb_use_loader; /* REALM: {"changed", "unit", "dropin", "restarted"} */
 verb_function kpropd_verb_start;      /* REALM: {"changed", "unit", "pid", "listening", "port"} */
+verb_function kpropd_verb_stop;       /* REALM: {"changed", "unit"} */
 verb_function kpropd_verb_start_kdc;  /* REALM: the same of krb5kdc */
 verb_function kpropd_verb_logs; /* [LINES]: {"kpropd": [{"time", "text"}…], "kdc", "agent"} */
 

@@ -33,7 +33,8 @@ name_files(struct loader_job *job, const char *database, struct error *err)
     size_t size = PATH_MAX;
 
     if (!loader_folder(database, job->folder, size, err) ||
-        !loader_last_good(database, job->last_good, size, err))
+        !loader_last_good(database, false, job->last_good, size, err) ||
+        !loader_last_good(database, true, job->previous_good, size, err))
         return false;
     if (snprintf(job->staging_folder, size, "%s.kpropctl/staging", database) < (int)size &&
         snprintf(job->staging, size, "%s.kpropctl/staging/principal", database) < (int)size &&
@@ -165,13 +166,23 @@ judge_death(struct loader_job *job, int status, int sig)
     }
 }
 
-/* After a verified load the dump is the last good one, and its announcement is used up. */
+/*
+ * After a verified load the dump is the last good one, and its announcement is used up. The last
+ * good one of before, if it was another, is kept as well.
+ */
 static void
 keep_last_good(struct loader_job *job)
 {
     const struct loader_request *request = job->request;
     struct error err;
+    bool other;
 
+    error_clear(&err);
+    if (!announcement_make_way(request->state, request->realm->name, &job->announcement, &other,
+                               &err))
+        loader_note(job, "%s", err.text);
+    if (other && rename(job->last_good, job->previous_good) != 0 && errno != ENOENT)
+        loader_note(job, "the last good dump of before could not be kept: %s", strerror(errno));
     if (rename(job->dump, job->last_good) != 0)
         loader_note(job, "the dump could not be kept as the last good one: %s", strerror(errno));
     error_clear(&err);

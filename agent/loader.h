@@ -3,12 +3,13 @@
  * live database, proves it, and only then puts it in its place.
  *
  * All of its own files are in the folder DATABASE.kpropctl (0700) on the live database's file
- * system: "loading" (its lock, and where it stands), "staging/" (the database in the making) and
- * "last_good" (the dump of the last verified load).
+ * system: "loading" (its lock, and where it stands), "staging/" (the database in the making),
+ * "last_good" (the dump of the last verified load) and "last_good.1" (that of the one before it).
  */
 #ifndef KPC_AGENT_LOADER_H
 #define KPC_AGENT_LOADER_H
 
+#include "agent/announcement.h"
 #include "agent/outcome.h"
 #include "common/backend.h"
 #include "common/errors.h"
@@ -20,11 +21,13 @@
 /* What to load; all strings belong to the caller. */
 struct loader_request {
     const struct realm *realm;
-    const char *database;  /* path of the live database */
-    const char *file;      /* the dump */
-    bool incremental;      /* kpropd runs in incremental mode (-i) */
-    const char *state;     /* the agent's folder of announcements and outcomes */
-    const char *kdb5_util; /* path of the real one */
+    const char *database;             /* path of the live database */
+    const char *file;                 /* the dump */
+    bool incremental;                 /* kpropd runs in incremental mode (-i) */
+    const char *state;                /* the agent's folder of announcements and outcomes */
+    const char *kdb5_util;            /* path of the real one */
+    const struct announcement *again; /* what was announced of FILE when it was loaded before; NULL:
+                                         what is pending now counts */
 };
 
 /*
@@ -53,8 +56,10 @@ void loader_look(const char *database, struct loader_progress *progress);
 bool loader_recover(const struct backend *backend, const char *database,
                     enum backend_recovered *what, struct error *err);
 
-/* The folder of the loader's files for DATABASE, and the file in it that is the last good dump. */
+/* The folder of the loader's files for DATABASE, and the file in it that is the last good dump, or
+ * the one before that. */
 bool loader_folder(const char *database, char *path, size_t size, struct error *err);
-bool loader_last_good(const char *database, char *path, size_t size, struct error *err);
+bool loader_last_good(const char *database, bool previous, char *path, size_t size,
+                      struct error *err);
 
 #endif

@@ -118,7 +118,7 @@ static void
 note_shrinking(struct loader_job *job)
 {
     const struct loader_request *request = job->request;
-    json_t *last = announcement_last_good(request->state, request->realm->name);
+    json_t *last = announcement_last_good(request->state, request->realm->name, false);
     json_int_t before = json_integer_value(json_object_get(last, "principals"));
 
     if (before > 0 && (double)job->info.principals < 0.8 * (double)before)
@@ -158,7 +158,11 @@ loader_validate(struct loader_job *job, struct error *err)
     struct outcome *o = job->outcome;
     bool found;
 
-    if (!announcement_read(request->state, request->realm->name, &job->announcement, &found, err))
+    found = request->again != NULL;
+    if (found)
+        job->announcement = *request->again;
+    else if (!announcement_read(request->state, request->realm->name, &job->announcement, &found,
+                                err))
         return false;
     if (!found) {
         if (!decode_dump(job, err))

@@ -39,9 +39,9 @@ loader_folder(const char *database, char *path, size_t size, struct error *err)
 }
 
 bool
-loader_last_good(const char *database, char *path, size_t size, struct error *err)
+loader_last_good(const char *database, bool previous, char *path, size_t size, struct error *err)
 {
-    return put_name(path, size, database, "/last_good", err);
+    return put_name(path, size, database, previous ? "/last_good.1" : "/last_good", err);
 }
 
 /* Written in place, since the file is also the lock: a reader may see it half. */

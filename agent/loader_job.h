@@ -26,6 +26,7 @@ struct loader_job {
     char staging[PATH_MAX]; /* the database in it */
     char dump[PATH_MAX];    /* the dump, by a name that a new transfer cannot take away */
     char last_good[PATH_MAX];
+    char previous_good[PATH_MAX];
     int lock;                /* of the file "loading" */
     struct outcome *outcome; /* shared by both processes */
     struct announcement announcement;

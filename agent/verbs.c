@@ -5,6 +5,7 @@
 #include "agent/database_verbs.h"
 #include "agent/facts.h"
 #include "agent/kpropd.h"
+#include "agent/rollback.h"
 #include "agent/verb_port.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -70,6 +71,10 @@ static const struct verb table[] = {
       1, 1, VERB_CHANGING, false, 180, kpropd_verb_start },
     { "start-kdc", "REALM", "start and enable krb5kdc, and see it listening",
       1, 1, VERB_CHANGING, false, 180, kpropd_verb_start_kdc },
+    { "stop-kpropd", "REALM", "stop and disable kpropd, unless a load is running",
+      1, 1, VERB_CHANGING, false, 180, kpropd_verb_stop },
+    { "rollback", "REALM [previous|GENERATION]", "load the last good dump again, or the one before",
+      1, 2, VERB_CHANGING, false, 3700, rollback_verb },
     { "version", "", "the agent's version", 0, 0, VERB_READING, false, 10, verb_version },
     { "help", "", "this list", 0, 0, VERB_READING, false, 10, verb_help },
     { NULL },
