@@ -1,8 +1,10 @@
 /* cmd_setup - kpropctl setup-slave HOST…: the walk over the table for each host, side by side. */
 #include "kpropctl/commands.h"
 #include "kpropctl/run.h"
+#include "kpropctl/schedule.h"
 
 #include <getopt.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum { OPTION_JSON = 256, OPTION_OVERWRITE, OPTION_ALLOW_SHRINK, OPTION_NO_WAIT };
@@ -45,6 +47,16 @@ parse(int argc, char **argv, struct run_request *request)
     return true;
 }
 
+/* A replica that nothing propagates to grows old. */
+static void
+tell_schedule(const struct command_context *context)
+{
+    char text[512];
+
+    if (schedule_hint(context->realm, text, sizeof(text)))
+        printf("\n%s\n", text);
+}
+
 int
 cmd_setup(struct command_context *context, int argc, char **argv, struct error *err)
 {
@@ -55,6 +67,7 @@ cmd_setup(struct command_context *context, int argc, char **argv, struct error *
         .backend = &output_text,
         .wait = context->configuration->wait,
     };
+    int status;
 
     if (!parse(argc, argv, &request))
         return ERROR_USAGE;
@@ -67,5 +80,8 @@ cmd_setup(struct command_context *context, int argc, char **argv, struct error *
     }
     if (!run_check_hosts(request.hosts, request.count, err))
         return ERROR_USAGE;
-    return run_walks(&request, err);
+    status = run_walks(&request, err);
+    if (status == 0 && !request.dry_run && request.backend == &output_text)
+        tell_schedule(context);
+    return status;
 }
