@@ -207,32 +207,6 @@ wait_for_load(const char *verb, int seconds, struct error *err)
     return true;
 }
 
-bool
-kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct error *err)
-{
-    struct service_state state;
-    struct systemd *sd = NULL;
-    bool changed = false, dropin, running, restart = false, ok = false;
-
-    if (access(KPC_LOADER, X_OK) != 0)
-        return error_errno(err, ERROR_FAILED, errno, "cannot use the loader %s", KPC_LOADER);
-    if (!systemd_open(&sd, err) || !see_kpropd(sd, &state, err) ||
-        !write_loader_dropin(sd, call, &state, &changed, err))
-        goto cleanup;
-    kpropd_loader_state(&state, &dropin, &running);
-    restart = state.state.pid != 0 && !running;
-    if (restart && (!wait_for_load("restart", LOAD_WAIT, err) ||
-                    !systemd_run(sd, state.unit, SYSTEMD_RESTART, JOB_TIMEOUT, err)))
-        goto cleanup;
-    *reply = json_pack("{s:b, s:s, s:b, s:b, s:s}", "changed", changed || restart, "unit",
-                       state.unit, "dropin", true, "restarted", restart, "loader", KPC_LOADER);
-    ok = true;
-
-cleanup:
-    systemd_close(sd);
-    return ok;
-}
-
 /* The last two lines of LINES that the service itself wrote, not systemd about it. */
 static void
 hint_from_log(const json_t *lines, struct error *err)
@@ -291,26 +265,63 @@ wait_for_listening(struct systemd *sd, enum service service, int port, struct se
                      services_name(service), port, LISTEN_TIMEOUT);
 }
 
+/* Run the unit of SERVICE by ACTION and see it listen on PORT, or REPLY and ERR say what its log
+ * does. */
+static bool
+start_unit(struct systemd *sd, enum service service, int port, enum systemd_action action,
+           struct service_state *state, json_t **reply, struct error *err)
+{
+    time_t began = time(NULL);
+
+    if (systemd_run(sd, state->unit, action, JOB_TIMEOUT, err) &&
+        wait_for_listening(sd, service, port, state, err))
+        return true;
+    explain_failed_start(state->unit, (int)(time(NULL) - began) + 1, reply, err);
+    return false;
+}
+
+bool
+kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct service_state state;
+    struct systemd *sd = NULL;
+    bool changed = false, dropin, running, restart = false, ok = false;
+
+    if (access(KPC_LOADER, X_OK) != 0)
+        return error_errno(err, ERROR_FAILED, errno, "cannot use the loader %s", KPC_LOADER);
+    if (!systemd_open(&sd, err) || !see_kpropd(sd, &state, err) ||
+        !write_loader_dropin(sd, call, &state, &changed, err))
+        goto cleanup;
+    kpropd_loader_state(&state, &dropin, &running);
+    restart = state.state.pid != 0 && !running;
+    if (restart &&
+        (!wait_for_load("restart", LOAD_WAIT, err) ||
+         !start_unit(sd, SERVICE_KPROPD, kpropd_port(), SYSTEMD_RESTART, &state, reply, err)))
+        goto cleanup;
+    *reply = json_pack("{s:b, s:s, s:b, s:b, s:s}", "changed", changed || restart, "unit",
+                       state.unit, "dropin", true, "restarted", restart, "loader", KPC_LOADER);
+    ok = true;
+
+cleanup:
+    systemd_close(sd);
+    return ok;
+}
+
 /* Start and enable SERVICE unless it is so already; REPLY tells what is true then. */
 static bool
 bring_up(struct systemd *sd, enum service service, int port, struct service_state *state,
          json_t **reply, struct error *err)
 {
     bool start = state->state.pid == 0 || !state->listening, enable = !services_enabled(state);
-    time_t began = time(NULL);
+    enum systemd_action action = state->state.pid == 0 ? SYSTEMD_START : SYSTEMD_RESTART;
 
     if (state->by_hand) {
         error_set(err, ERROR_REFUSED, "cannot start %s: pid %d runs already, and not as %s",
                   services_name(service), (int)state->pid, state->unit);
         return error_hint(err, "End that process (%s), then try again", state->command);
     }
-    if (start &&
-        (!systemd_run(sd, state->unit, state->state.pid == 0 ? SYSTEMD_START : SYSTEMD_RESTART,
-                      JOB_TIMEOUT, err) ||
-         !wait_for_listening(sd, service, port, state, err))) {
-        explain_failed_start(state->unit, (int)(time(NULL) - began) + 1, reply, err);
+    if (start && !start_unit(sd, service, port, action, state, reply, err))
         return false;
-    }
     if (enable && !systemd_enable(sd, state->unit, err))
         return false;
     *reply = json_pack("{s:b, s:b, s:b, s:s, s:i, s:b, s:i}", "changed", start || enable, "started",

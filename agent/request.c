@@ -13,7 +13,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-enum { CHUNK = 16 * 1024, KILL_AFTER = 3 };
+enum { CHUNK = 16 * 1024, KILL_AFTER = 3, JOURNAL_FD = 3 };
 
 struct request {
     struct requests *all;
@@ -45,12 +45,20 @@ leave_parent(int out, int error)
 {
     struct sigaction action = { .sa_handler = SIG_DFL };
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    /* The journal's stream stays: what a child logs through /dev/log in its last moments would not
+     * be told with the unit's lines. */
+    int journal = log_is_journal(2) ? fcntl(2, F_DUPFD_CLOEXEC, JOURNAL_FD) : -1;
     sigset_t none;
 
     if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(error, 2) < 0)
         _exit(ERROR_INTERNAL);
     closelog();
-    close_above(3);
+    if (journal >= 0 && (journal == JOURNAL_FD || dup3(journal, JOURNAL_FD, O_CLOEXEC) >= 0)) {
+        log_to_journal(JOURNAL_FD);
+        close_above(JOURNAL_FD + 1);
+    } else {
+        close_above(JOURNAL_FD);
+    }
     for (int sig = 1; sig < NSIG; sig++)
         sigaction(sig, &action, NULL);
     sigemptyset(&none);

@@ -12,6 +12,17 @@
  */
 void log_open(const char *ident, bool to_stderr);
 
+/* True if FD is the stream to the journal that systemd gave to this service (JOURNAL_STREAM in
+ * systemd.exec(5)). */
+bool log_is_journal(int fd);
+
+/*
+ * From now on log to FD, such a stream, here and in forked children: the journal knows the service
+ * of what comes through it, even if the process has ended before it looks. (Kept in the
+ * environment.)
+ */
+void log_to_journal(int fd);
+
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -1,12 +1,13 @@
 """The agent as a service on a replica: stock clients, access, hostile clients, frugality, its unit."""
 import json
 import shlex
+import shutil
 import signal
 import time
 
 import pytest
 
-from lab import wait_until
+from lab import BUILD, wait_until
 
 pytestmark = pytest.mark.usefixtures("packages")
 
@@ -480,6 +481,8 @@ def test_removing_the_package_leaves_a_kpropd_that_works(primary, kdc2):
         kdc2.run("dpkg -P kpropctl-agent")
         assert not kdc2.exists("/var/lib/kpropctl-agent")
     finally:
-        kdc2.run("dpkg -i /root/kpropctl-agent_*.deb")
+        deb, = (BUILD / "packages").glob("kpropctl-agent_*.deb")
+        shutil.copy(deb, kdc2.lab.must("path", kdc2.name).strip() + "/root/agent.deb")
+        kdc2.run("dpkg -i /root/agent.deb")
     assert kdc2.active(AGENT) and kdc2.enabled(AGENT)
     answers_quickly(primary)
