@@ -1,8 +1,10 @@
 /*
  * dropins - our additions to the units of others, and how they are made from what the units say.
  *
- * Both drop-ins live in /etc/systemd/system/UNIT.d: kpropctl.conf makes kpropd use our loader,
- * kpropctl-port.conf (its text comes from the module of the ports) releases a reservation.
+ * Both drop-ins live in /etc/systemd/system/UNIT.d: zz-kpropctl.conf makes kpropd use our loader,
+ * kpropctl-port.conf (its text comes from the module of the ports) releases a reservation. Drop-ins
+ * apply in the order of their names, and that of the loader repeats ExecStart with all that others
+ * (`systemctl edit` writes override.conf) made of it: it has to be the last.
  */
 #ifndef KPC_AGENT_DROPINS_H
 #define KPC_AGENT_DROPINS_H
@@ -12,7 +14,7 @@
 
 #include <stdbool.h>
 
-#define DROPIN_LOADER "kpropctl.conf"
+#define DROPIN_LOADER "zz-kpropctl.conf"
 #define DROPIN_PORT "kpropctl-port.conf"
 
 /* The path of drop-in NAME of UNIT into PATH. */

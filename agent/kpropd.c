@@ -185,6 +185,24 @@ write_loader_dropin(struct systemd *sd, const struct verb_call *call,
     return ok;
 }
 
+/* A drop-in whose name sorts behind ours may still have the last word. */
+static bool
+check_effective(struct systemd *sd, const struct service_state *state, struct error *err)
+{
+    struct unit_state now;
+
+    if (!systemd_state(sd, state->unit, &now, err))
+        return false;
+    if (strstr(now.command, " -p " KPC_LOADER) != NULL)
+        return true;
+    error_set(err, ERROR_REFUSED,
+              "cannot make kpropd use the loader: a drop-in of %s behind " DROPIN_LOADER
+              " sets ExecStart again (%s)",
+              state->unit, now.command);
+    return error_hint(err, "Look at `systemctl cat %s`, and give that drop-in a name before zz-",
+                      state->unit);
+}
+
 /* A stop would kill a load in its last lines, which may cost the live database. */
 static bool
 wait_for_load(const char *verb, int seconds, struct error *err)
@@ -290,7 +308,7 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
     if (access(KPC_LOADER, X_OK) != 0)
         return error_errno(err, ERROR_FAILED, errno, "cannot use the loader %s", KPC_LOADER);
     if (!systemd_open(&sd, err) || !see_kpropd(sd, &state, err) ||
-        !write_loader_dropin(sd, call, &state, &changed, err))
+        !write_loader_dropin(sd, call, &state, &changed, err) || !check_effective(sd, &state, err))
         goto cleanup;
     kpropd_loader_state(&state, &dropin, &running);
     restart = state.state.pid != 0 && !running;

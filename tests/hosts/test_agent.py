@@ -221,7 +221,7 @@ def test_start_kpropd_never_stops_kadmind(primary, kdc2, how):
 
 
 def test_use_loader_keeps_the_unit_s_arguments(primary, kdc2):
-    kdc2.write("/etc/systemd/system/krb5-kpropd.service.d/site.conf",
+    kdc2.write("/etc/systemd/system/krb5-kpropd.service.d/override.conf",
                "[Service]\nExecStart=\nExecStart=/usr/sbin/kpropd -D \\\n  -S $DAEMON_ARGS\n")
     kdc2.write("/etc/default/krb5-kpropd", 'DAEMON_ARGS="-d"\n')
     kdc2.systemctl("daemon-reload")
@@ -244,7 +244,7 @@ def test_use_loader_refuses_another_program(primary, kdc2):
                "[Service]\nExecStart=\nExecStart=/usr/sbin/kpropd -D -p /usr/local/sbin/mine\n")
     kdc2.systemctl("daemon-reload")
     assert remctl(primary, "use-loader", "LAB.TEST", check=False).returncode == 3
-    assert not kdc2.exists("/etc/systemd/system/krb5-kpropd.service.d/kpropctl.conf")
+    assert not kdc2.exists("/etc/systemd/system/krb5-kpropd.service.d/zz-kpropctl.conf")
 
 
 def test_start_kdc_tells_the_log(primary):

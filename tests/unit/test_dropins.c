@@ -83,7 +83,7 @@ test_path(void **state)
 
     (void)state;
     assert_true(dropins_path("krb5-kpropd.service", DROPIN_LOADER, path, sizeof(path), &err));
-    assert_string_equal(path, "/etc/systemd/system/krb5-kpropd.service.d/kpropctl.conf");
+    assert_string_equal(path, "/etc/systemd/system/krb5-kpropd.service.d/zz-kpropctl.conf");
     assert_false(dropins_path("../x", DROPIN_LOADER, path, sizeof(path), &err));
     assert_false(dropins_path("krb5-kpropd.service", DROPIN_LOADER, path, 20, &err));
 }
