@@ -78,7 +78,7 @@ announcement_parse(const json_t *object, const char *from, struct announcement *
 
     if (!from_json(object, a, err))
         return false;
-    if (a->expires_at != 0 && a->announced_at != 0)
+    if (a->expires_at > 0 && a->announced_at > 0)
         lifetime = a->expires_at - a->announced_at;
     else
         lifetime = LIFETIME_DEFAULT;

@@ -178,6 +178,10 @@ keep_last_good(struct loader_job *job)
     bool other;
 
     error_clear(&err);
+    if (!job->linked) {
+        loader_note(job, "the dump is on another file system, and not kept as the last good one");
+        goto done;
+    }
     if (!announcement_make_way(request->state, request->realm->name, &job->announcement, &other,
                                &err))
         loader_note(job, "%s", err.text);
@@ -185,6 +189,8 @@ keep_last_good(struct loader_job *job)
         loader_note(job, "the last good dump of before could not be kept: %s", strerror(errno));
     if (rename(job->dump, job->last_good) != 0)
         loader_note(job, "the dump could not be kept as the last good one: %s", strerror(errno));
+
+done:
     error_clear(&err);
     if (!announcement_done(request->state, request->realm->name, &job->announcement, &err))
         loader_note(job, "%s", err.text);

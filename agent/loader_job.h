@@ -3,7 +3,8 @@
  *
  * A load has two processes. The worker walks through the stages; the supervisor waits for it, and
  * if it dies (a signal, out of memory) finishes a promotion that was under way, tidies up, and
- * writes the outcome. So only the death of both at once leaves anything for the next load.
+ * writes the outcome. They share this structure. So only the death of both at once leaves anything
+ * for the next load.
  */
 #ifndef KPC_AGENT_LOADER_JOB_H
 #define KPC_AGENT_LOADER_JOB_H
@@ -25,6 +26,7 @@ struct loader_job {
     char staging_folder[PATH_MAX];
     char staging[PATH_MAX]; /* the database in it */
     char dump[PATH_MAX];    /* the dump, by a name that a new transfer cannot take away */
+    bool linked;            /* it has that name: else DUMP is the request's file */
     char last_good[PATH_MAX];
     char previous_good[PATH_MAX];
     int lock;                /* of the file "loading" */

@@ -33,7 +33,8 @@ take_dump(struct loader_job *job, struct error *err)
     if (!S_ISREG(st.st_mode))
         return error_set(err, ERROR_FAILED, "cannot read dump %s: not a regular file", file);
     job->outcome->bytes = (uint64_t)st.st_size;
-    if (linkat(AT_FDCWD, file, AT_FDCWD, job->dump, AT_SYMLINK_FOLLOW) != 0)
+    job->linked = linkat(AT_FDCWD, file, AT_FDCWD, job->dump, AT_SYMLINK_FOLLOW) == 0;
+    if (!job->linked)
         snprintf(job->dump, sizeof(job->dump), "%s", file);
     else if (chmod(job->dump, 0600) != 0)
         return error_errno(err, ERROR_FAILED, errno, "cannot protect dump %s", file);
@@ -218,7 +219,9 @@ promote(struct loader_job *job, struct error *err)
         ok = loader_load(job, live, err);
     }
     job->outcome->loaded = ok;
-    return ok && loader_ulog(job, false, err);
+    if (ok && !loader_ulog(job, false, err))
+        loader_note(job, "kpropd will ask for a full resync: %s", err->text);
+    return ok;
 }
 
 static bool

@@ -188,6 +188,8 @@ put_back_old(void)
 static void
 test_verified(void **state)
 {
+    json_t *last;
+
     (void)state;
     announce(file("good.dump"));
     assert_int_equal(load(file("good.dump")), 0);
@@ -197,6 +199,9 @@ test_verified(void **state)
     assert_true(has_principal(&test_realm, "fresh"));
     assert_true(kdc_serves(&test_realm));
     assert_tidy();
+    last = announcement_last_good(file("state"), REALM, false);
+    assert_int_equal(json_integer_value(json_object_get(last, "generation")), generation);
+    json_decref(last);
     assert_true(shell("cmp %s %s", file("good.dump"), file("principal.kpropctl/last_good")));
     assert_int_not_equal(access(file("state/" REALM ".announced"), F_OK), 0);
     assert_true(shell("test -z \"$(find %s -type f -perm /077)\"", file("state")));

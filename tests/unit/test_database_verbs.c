@@ -1,0 +1,261 @@
+/* test_database_verbs - the verbs of the replica's database, on a real one. */
+#include "databases.h"
+
+#include "agent/database_verbs.h"
+#include "agent/loader.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/file.h>
+
+#include <cmocka.h>
+
+#define NONCE "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static struct throwaway test_realm;
+static struct settings settings;
+static char state_folder[128];
+
+static int
+setup(void **state)
+{
+    (void)state;
+    if (!realm_up(&test_realm) || !realm_admin(&test_realm, "addpol -minlength 4 one") ||
+        !realm_admin(&test_realm, "addprinc -policy one -pw secret user"))
+        return -1;
+    snprintf(state_folder, sizeof(state_folder), "%s/state", test_realm.folder);
+    settings.state = state_folder;
+    return mkdir(state_folder, 0700);
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    realm_down(&test_realm);
+    return 0;
+}
+
+/* Run VERB with one or two arguments; the reply is to be freed. */
+static bool
+ask(verb_function *verb, const char *second, json_t **reply, struct error *err)
+{
+    const char *argv[] = { REALM, second, NULL };
+    struct verb_call call = { &settings, "host/primary@" REALM, second == NULL ? 1 : 2, argv };
+
+    *reply = NULL;
+    error_clear(err);
+    return verb(&call, reply, err);
+}
+
+static json_int_t
+number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static void
+test_digest(void **state)
+{
+    const char *dump = in_folder(&test_realm, "live.dump");
+    unsigned char nonce[DIGEST_NONCE_SIZE];
+    char digest[2 * DIGEST_SIZE + 1];
+    struct dump_info info;
+    struct error err;
+    json_t *reply;
+
+    (void)state;
+    assert_true(hex_decode(NONCE, nonce, sizeof(nonce)));
+    assert_true(dump_live(&test_realm, dump) && decode(dump, nonce, &info));
+    hex_encode(info.digest, sizeof(info.digest), digest);
+    assert_true(ask(database_verb_digest, NONCE, &reply, &err));
+    assert_string_equal(json_string_value(json_object_get(reply, "digest")), digest);
+    assert_int_equal(number(reply, "principals"), info.principals);
+    assert_int_equal(number(reply, "policies"), 1);
+    assert_true(json_is_true(json_object_get(reply, "stash_opens")));
+    json_decref(reply);
+    assert_false(ask(database_verb_digest, "0011", &reply, &err));
+    assert_int_equal(err.code, ERROR_USAGE);
+    assert_true(shell("test -z \"$(ls -A %s)\"", in_folder(&test_realm, "principal.kpropctl")));
+}
+
+static void
+test_inventory(void **state)
+{
+    size_t all, parts = 0;
+    struct error err;
+    json_t *reply;
+    char part[16];
+
+    (void)state;
+    assert_true(ask(database_verb_inventory, NULL, &reply, &err));
+    all = json_object_size(json_object_get(reply, "principals"));
+    assert_in_range(number(json_object_get(reply, "principals"), "user@" REALM), time(NULL) - 120,
+                    time(NULL) + 2);
+    assert_non_null(json_object_get(json_object_get(reply, "policies"), "one"));
+    json_decref(reply);
+    for (int i = 0; i < 3; i++) {
+        snprintf(part, sizeof(part), "%d/3", i);
+        assert_true(ask(database_verb_inventory, part, &reply, &err));
+        parts += json_object_size(json_object_get(reply, "principals"));
+        json_decref(reply);
+    }
+    assert_int_equal(parts, all);
+    assert_false(ask(database_verb_inventory, "3/3", &reply, &err));
+    assert_false(ask(database_verb_inventory, "0/0", &reply, &err));
+    assert_false(ask(database_verb_inventory, "1/2x", &reply, &err));
+    assert_int_equal(err.code, ERROR_USAGE);
+}
+
+static bool
+announce(int generation, json_t **reply, struct error *err)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"generation\": %d, \"sha256\": \"" NONCE "\", \"nonce\": \"" NONCE
+             "\", \"digest\": \"" NONCE "\", \"size\": 1, \"principals\": 2, \"policies\": 3}",
+             generation);
+    return ask(database_verb_announce, text, reply, err);
+}
+
+static void
+test_announce(void **state)
+{
+    struct error err;
+    json_t *reply;
+
+    (void)state;
+    assert_true(announce(7, &reply, &err));
+    assert_int_equal(number(reply, "greatest"), 7);
+    json_decref(reply);
+    assert_true(announce(7, &reply, &err));
+    json_decref(reply);
+    assert_false(announce(6, &reply, &err));
+    assert_int_equal(err.code, ERROR_REFUSED);
+    assert_int_equal(number(reply, "greatest"), 7);
+    json_decref(reply);
+    assert_false(announce(0, &reply, &err));
+    assert_int_equal(err.code, ERROR_USAGE);
+    assert_false(ask(database_verb_announce, "{", &reply, &err));
+    assert_false(ask(database_verb_announce, "[]", &reply, &err));
+    assert_int_equal(err.code, ERROR_USAGE);
+}
+
+/* A load by the loader itself in a child; its exit status. */
+static int
+load(const char *dump)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        struct loader_request request = { .file = dump,
+                                          .state = state_folder,
+                                          .kdb5_util = "/usr/sbin/kdb5_util" };
+        struct outcome outcome;
+        struct realm *realm;
+        struct error err;
+
+        if (!realm_load(REALM, &realm, &err))
+            _exit(9);
+        request.realm = realm;
+        request.database = realm->database;
+        _exit(loader_run(&request, &outcome) ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WEXITSTATUS(status);
+}
+
+static void
+test_outcome(void **state)
+{
+    const char *dump = in_folder(&test_realm, "again.dump");
+    struct error err;
+    json_t *reply;
+
+    (void)state;
+    assert_true(ask(database_verb_outcome, "0", &reply, &err));
+    assert_true(json_is_null(json_object_get(reply, "generation")));
+    assert_true(json_is_null(json_object_get(reply, "running")));
+    json_decref(reply);
+    assert_true(announce(8, &reply, &err));
+    json_decref(reply);
+    assert_true(dump_live(&test_realm, dump));
+    assert_int_equal(load(dump), 1);
+    assert_true(ask(database_verb_outcome, NULL, &reply, &err));
+    assert_int_equal(number(reply, "generation"), 8);
+    assert_int_equal(number(reply, "greatest"), 8);
+    assert_int_equal(number(json_object_get(reply, "pending"), "generation"), 8);
+    assert_true(json_is_false(json_object_get(reply, "verified")));
+    assert_non_null(json_string_value(json_object_get(reply, "error")));
+    json_decref(reply);
+    /* What was announced anew has no outcome yet. */
+    assert_true(announce(8, &reply, &err));
+    json_decref(reply);
+    assert_true(ask(database_verb_outcome, NULL, &reply, &err));
+    assert_true(json_is_null(json_object_get(reply, "generation")));
+    json_decref(reply);
+    assert_false(ask(database_verb_outcome, "-1", &reply, &err));
+    assert_false(ask(database_verb_outcome, "soon", &reply, &err));
+}
+
+/* A load that runs is waited for, but not for ever. */
+static void
+test_outcome_waits(void **state)
+{
+    int fd = open(in_folder(&test_realm, "principal.kpropctl/loading"), O_RDWR);
+    double start = clock_now();
+    struct error err;
+    json_t *reply;
+
+    (void)state;
+    assert_true(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
+    assert_true(ftruncate(fd, 0) == 0);
+    assert_true(dprintf(fd, "{\"pid\": %d, \"since\": 5.5, \"stage\": \"load\", \"generation\": 8}",
+                        (int)getpid()) > 0);
+    assert_true(ask(database_verb_outcome, "1", &reply, &err));
+    assert_true(clock_now() - start >= 0.9);
+    assert_int_equal(number(json_object_get(reply, "running"), "pid"), getpid());
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(reply, "running"), "stage")), "load");
+    json_decref(reply);
+    close(fd);
+    assert_true(ask(database_verb_outcome, "60", &reply, &err));
+    assert_true(clock_now() - start < 10);
+    assert_true(json_is_null(json_object_get(reply, "running")));
+    json_decref(reply);
+}
+
+static void
+test_damaged(void **state)
+{
+    struct error err;
+    json_t *reply;
+
+    (void)state;
+    assert_true(shell("cp %s %s.sound && head -c 9000 /dev/urandom > %s",
+                      in_folder(&test_realm, "principal"), in_folder(&test_realm, "principal"),
+                      in_folder(&test_realm, "principal")));
+    assert_false(ask(database_verb_digest, NONCE, &reply, &err));
+    assert_string_not_equal(err.hint, "");
+    assert_null(reply);
+    assert_true(shell("mv %s.sound %s", in_folder(&test_realm, "principal"),
+                      in_folder(&test_realm, "principal")));
+    assert_true(ask(database_verb_digest, NONCE, &reply, &err));
+    json_decref(reply);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_digest),        cmocka_unit_test(test_inventory),
+        cmocka_unit_test(test_announce),      cmocka_unit_test(test_outcome),
+        cmocka_unit_test(test_outcome_waits), cmocka_unit_test(test_damaged),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
