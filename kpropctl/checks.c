@@ -8,22 +8,21 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BOTH = WALK_SETUP | WALK_PROPAGATE };
+enum { BOTH = WALK_SETUP | WALK_PROPAGATE, ALL = BOTH | WALK_ROLLBACK };
 
 const struct check checks[] = {
     { "primary", "this host is the realm's primary, with database, stash, kprop and kdb5_util",
       BOTH, see_primary, NULL, NULL, false },
     { "space", "there is room for a dump", BOTH, see_space, NULL, NULL, false },
-    { "name", "the replica has a name that both sides agree on", BOTH, see_name, NULL, NULL,
-      false },
+    { "name", "the replica has a name that both sides agree on", ALL, see_name, NULL, NULL, false },
     { "principals", "both hosts have a host principal in the database", WALK_SETUP, see_principals,
       make_principals, "create them", false },
     { "keytab", "the primary's keytab holds its current key", WALK_SETUP, see_keytab, NULL, NULL,
       false },
-    { "agent", "the replica's agent answers, and lets this primary in", BOTH, see_agent, NULL, NULL,
+    { "agent", "the replica's agent answers, and lets this primary in", ALL, see_agent, NULL, NULL,
       false },
     { "clock", "the clocks agree", WALK_SETUP, see_clock, NULL, NULL, false },
-    { "realm", "the replica knows the realm, and can load this dump format", BOTH, see_realm, NULL,
+    { "realm", "the replica knows the realm, and can load this dump format", ALL, see_realm, NULL,
       NULL, false },
     { "services", "both services files give krb5_prop the same port", WALK_SETUP, see_services,
       NULL, NULL, false },
@@ -45,12 +44,14 @@ const struct check checks[] = {
       false },
     { "propagate", "the replica has been sent this content", BOTH, see_content, make_content,
       "propagate the database", true },
-    { "digest", "the replica's database is exactly what was dumped", BOTH, see_digest, NULL, NULL,
+    { "rollback", "the replica has gone back to a dump that it has kept", WALK_ROLLBACK,
+      see_rollback, make_rollback, "load it again", true },
+    { "digest", "the replica's database is exactly what was dumped", ALL, see_digest, NULL, NULL,
       false },
     { "stash", "the replica's stash opens its database", WALK_SETUP, see_stash, NULL, NULL, false },
-    { "kdc", "krb5kdc runs on the replica, and is enabled", BOTH, see_kdc, make_kdc,
+    { "kdc", "krb5kdc runs on the replica, and is enabled", ALL, see_kdc, make_kdc,
       "start and enable it", false },
-    { "ticket", "the replica's KDC issues a ticket", BOTH, see_ticket, NULL, NULL, false },
+    { "ticket", "the replica's KDC issues a ticket", ALL, see_ticket, NULL, NULL, false },
     { "record", "the replica is known to the state database", WALK_SETUP, see_record, make_record,
       "record it", false },
     { NULL, NULL, 0, NULL, NULL, NULL, false },

@@ -47,6 +47,7 @@ enum walk_kind {
     WALK_SETUP = 1,     /* make a replica: every row, and the content proven by its own digest */
     WALK_PROPAGATE = 2, /* keep one: what must hold for a transfer and its proof; goes on without
                            an agent, but then never says verified */
+    WALK_ROLLBACK = 4,  /* go back to a dump that a replica has kept, and prove that */
 };
 
 struct principals;
@@ -57,9 +58,10 @@ struct walk {
     const struct realm *realm;
     const char *host; /* as the user wrote it */
     enum walk_kind kind;
-    bool dry_run;   /* look, change nothing anywhere */
-    bool force;     /* send even what the replica has already */
-    bool overwrite; /* what the replica alone has may go */
+    bool dry_run;     /* look, change nothing anywhere */
+    bool force;       /* send even what the replica has already */
+    bool overwrite;   /* what the replica alone has may go */
+    int64_t rollback; /* the generation to go back to */
     struct spool *spool;
     const struct walk_listener *listener;
 

@@ -1,13 +1,11 @@
 /* cmd_replicas - kpropctl list, history, remove-slave: what the state database knows. */
 #include "kpropctl/commands.h"
-#include "kpropctl/remote.h"
+#include "kpropctl/connect.h"
 #include "kpropctl/run.h"
 #include "kpropctl/state.h"
 #include "kpropctl/table.h"
-#include "kpropctl/tickets.h"
 
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,25 +134,13 @@ static bool
 stop_kpropd(const struct command_context *context, const char *host, struct error *err)
 {
     const char *argv[] = { "stop-kpropd", context->realm->name, NULL };
-    const struct configuration *configuration = context->configuration;
-    struct names primary, replica;
+    struct names replica;
     enum remote_fault fault;
     struct remote *agent;
-    char cache[PATH_MAX];
     json_t *reply = NULL;
     bool ok;
 
-    snprintf(cache, sizeof(cache), "%s/%s.ccache", configuration->runtime_dir,
-             context->realm->name);
-    if (!names_look_up(NULL, context->realm->name, &primary, err) ||
-        !names_look_up(host, context->realm->name, &replica, err) ||
-        !tickets_obtain(primary.principal,
-                        configuration->keytab != NULL ? configuration->keytab
-                                                      : context->realm->keytab,
-                        cache, false, err))
-        return false;
-    agent = remote_open(replica.host, configuration->agent_port, replica.principal,
-                        configuration->connect_timeout, &fault, err);
+    agent = connect_agent(context, host, &replica, err);
     ok = agent != NULL && remote_call(agent, argv, STOP_TIMEOUT, NULL, NULL, &reply, &fault, err);
     json_decref(reply);
     remote_close(agent);

@@ -27,6 +27,15 @@ const struct command commands[] = {
       "  -n, --lines N   at most N (default 20)\n"
       "  --json          for programs\n",
       NEEDS_REALM, cmd_history },
+    { "rollback", NULL, "[--previous] [--yes] HOST",
+      "load the last good dump of HOST again, or the one before it",
+      "  --previous      the one before the last good one\n"
+      "  -y, --yes       do not ask\n"
+      "  --json          a report for programs\n\n"
+      "What a replica had verified is kept there. Without --previous this repairs a database that\n"
+      "was damaged; with it the replica serves what it had before the last propagation, until the\n"
+      "next one. Without a primary: 'kpropctl-agent rollback REALM [previous]' at the replica.\n",
+      NEEDS_ROOT | NEEDS_REALM, cmd_rollback },
     { "remove-slave", "remove-replica", "[--stop] HOST", "forget HOST: propagate to it no more",
       "  --stop          also stop and disable kpropd there\n", NEEDS_ROOT | NEEDS_REALM,
       cmd_remove },

@@ -43,6 +43,8 @@ enum verdict see_reach(struct walk *walk, struct step *step);
 enum verdict see_dump(struct walk *walk, struct step *step);
 enum verdict see_content(struct walk *walk, struct step *step);
 bool make_content(struct walk *walk, struct step *step, struct error *err);
+enum verdict see_rollback(struct walk *walk, struct step *step);
+bool make_rollback(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_digest(struct walk *walk, struct step *step);
 enum verdict see_stash(struct walk *walk, struct step *step);
 enum verdict see_ticket(struct walk *walk, struct step *step);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { DIGEST_TIMEOUT = 600, TICKET_TIMEOUT = 15 };
+enum { DIGEST_TIMEOUT = 600, TICKET_TIMEOUT = 15, ROLLBACK_TIMEOUT = 120 };
 
 static double
 now(void)
@@ -202,6 +202,58 @@ make_content(struct walk *walk, struct step *step, struct error *err)
         step_detail(step, "%s", fact_text(p.outcome, "note", NULL));
     }
     json_decref(p.outcome);
+    return ok;
+}
+
+/* Whoever asked for it has seen what the replica keeps, and chosen. */
+enum verdict
+see_rollback(struct walk *walk, struct step *step)
+{
+    step_summary(step, "%s is to go back to generation %lld", walk->replica.host,
+                 (long long)walk->rollback);
+    return LACKING;
+}
+
+static void
+tell_revival(const json_t *reply, struct step *step)
+{
+    const char *error = fact_text(reply, "kdc", "error");
+
+    if (fact_true(reply, "kdc", "started"))
+        step_detail(step, "krb5kdc had ended there, and was started again");
+    else if (error[0] != '\0')
+        step_detail(step, "%s", error);
+    else
+        step_detail(step, "%s", fact_text(reply, "note", NULL));
+}
+
+bool
+make_rollback(struct walk *walk, struct step *step, struct error *err)
+{
+    char generation[32];
+    const char *argv[] = { "rollback", walk->realm->name, generation, NULL };
+    struct spool_dump *dump = &walk->dump;
+    double start = now();
+    json_t *reply;
+    bool ok;
+
+    snprintf(generation, sizeof(generation), "%lld", (long long)walk->rollback);
+    ok = walk_call(walk, argv, ROLLBACK_TIMEOUT, &reply, err);
+    if (ok) {
+        dump->generation = walk->rollback;
+        dump->principals = (uint64_t)fact_integer(reply, "principals", NULL);
+        dump->policies = (uint64_t)fact_integer(reply, "policies", NULL);
+        snprintf(dump->digest, sizeof(dump->digest), "%s", fact_text(reply, "digest", NULL));
+        snprintf(dump->nonce, sizeof(dump->nonce), "%s", fact_text(reply, "nonce", NULL));
+        walk->sent = true;
+        walk->load_seconds = now() - start;
+        step_summary(
+            step, "%s went back to generation %lld: %llu principals, %llu policies, in %.1f s",
+            walk->replica.host, (long long)dump->generation, (unsigned long long)dump->principals,
+            (unsigned long long)dump->policies, walk->load_seconds);
+        tell_revival(reply, step);
+    }
+    json_decref(reply);
     return ok;
 }
 

@@ -19,7 +19,7 @@ enum { LONGEST_WAIT_MS = 24 * 3600 * 1000 };
 /* What every host's process needs, made before they start. */
 struct run {
     const struct run_request *request;
-    struct spool *spool; /* NULL in a dry run */
+    struct spool *spool; /* NULL where nothing is dumped: in a dry run or a rollback */
     int64_t id;          /* in the state database, 0 if that failed */
 };
 
@@ -104,6 +104,7 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
     struct tee tee = { .next = listener };
     struct walk_listener own = { tee_step, tee_progress, &tee };
     double started = wall_clock();
+    struct error ignored;
     struct walk walk = {
         .configuration = request->context->configuration,
         .realm = request->context->realm,
@@ -112,10 +113,13 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
         .dry_run = request->dry_run,
         .overwrite = request->overwrite,
         .force = request->force,
+        .rollback = request->rollback,
         .spool = run->spool,
         .listener = &own,
     };
 
+    if (request->kind == WALK_ROLLBACK)
+        names_look_up(NULL, walk.realm->name, &walk.primary, &ignored);
     result->status = checks_walk(&walk);
     result->dry_run = request->dry_run;
     result->outcome = judge(&walk, result->status);
@@ -216,13 +220,14 @@ static void
 end_record(const struct run *run, int status)
 {
     const struct command_context *context = run->request->context;
-    struct spool_dump dump;
+    struct spool_dump dump = { .generation = run->request->rollback };
     struct error ignored;
     struct state *state;
 
     if (run->id == 0)
         return;
-    spool_look(run->spool, &dump);
+    if (run->spool != NULL)
+        spool_look(run->spool, &dump);
     state = state_open(context->configuration->state_dir, context->configuration->state_group,
                        false, &ignored);
     if (state != NULL) {
@@ -249,12 +254,27 @@ tell_walks(struct run *run, struct error *err)
     return status;
 }
 
+static bool
+open_spool(struct run *run, struct error *err)
+{
+    const struct run_request *request = run->request;
+    struct spool_options options = { request->force, request->allow_shrink };
+    unsigned debris = 0;
+
+    if (request->kind == WALK_ROLLBACK)
+        return true;
+    run->spool = spool_open(request->context->configuration, request->context->realm, &options,
+                            &debris, err);
+    if (debris > 0)
+        fprintf(stderr, "kpropctl: removed what %u killed run%s had left\n", debris,
+                debris == 1 ? "" : "s");
+    return run->spool != NULL;
+}
+
 int
 run_walks(const struct run_request *request, struct error *err)
 {
-    struct spool_options options = { request->force, request->allow_shrink };
     struct run run = { .request = request };
-    unsigned debris = 0;
     int lock, status;
 
     if (request->dry_run)
@@ -262,15 +282,10 @@ run_walks(const struct run_request *request, struct error *err)
     lock = lock_realm(request, err);
     if (lock < 0)
         return err->code;
-    run.spool = spool_open(request->context->configuration, request->context->realm, &options,
-                           &debris, err);
-    if (run.spool == NULL) {
+    if (!open_spool(&run, err)) {
         close(lock);
         return err->code;
     }
-    if (debris > 0)
-        fprintf(stderr, "kpropctl: removed what %u killed run%s had left\n", debris,
-                debris == 1 ? "" : "s");
     begin_record(&run);
     status = tell_walks(&run, err);
     end_record(&run, status);

@@ -20,7 +20,8 @@ struct run_request {
     bool overwrite;
     bool force;
     bool allow_shrink;
-    bool wait; /* for a run of the same realm that is at work; else leave */
+    int64_t rollback; /* WALK_ROLLBACK: the generation to go back to */
+    bool wait;        /* for a run of the same realm that is at work; else leave */
 };
 
 /* Check COUNT host names from a command line: valid, and none twice. False is ERROR_USAGE. */
