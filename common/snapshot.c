@@ -31,7 +31,8 @@ struct snapshot {
     const struct backend *backend;
     char *folder;
     char *path;
-    int fd; /* of the folder, locked */
+    int fd;      /* of the folder, locked */
+    bool beside; /* its parent is ours: removed when empty */
 };
 
 static bool
@@ -119,21 +120,31 @@ fill(struct snapshot *s, const char *from, struct backend_identity *identity, st
     return copy_locked(s, from, identity, err);
 }
 
+/* The end of another snapshot may remove FOLDER between our two steps. */
 static bool
-make_folder(struct snapshot *s, const char *folder, struct error *err)
+make_temporary(struct snapshot *s, const char *folder, struct error *err)
 {
-    if (!file_make_folder(folder, 0700, err))
-        return false;
-    if (asprintf(&s->folder, "%s/" PREFIX "XXXXXX", folder) < 0) {
-        s->folder = NULL;
-        return error_memory(err);
-    }
-    if (mkdtemp(s->folder) == NULL) {
+    for (int tries = 0; tries < TRIES; tries++) {
+        if (!file_make_folder(folder, 0700, err))
+            return false;
+        if (asprintf(&s->folder, "%s/" PREFIX "XXXXXX", folder) < 0) {
+            s->folder = NULL;
+            return error_memory(err);
+        }
+        if (mkdtemp(s->folder) != NULL)
+            return true;
         error_errno(err, ERROR_INTERNAL, errno, "cannot create folder %s", s->folder);
         free(s->folder);
         s->folder = NULL;
-        return false;
     }
+    return false;
+}
+
+static bool
+make_folder(struct snapshot *s, const char *folder, struct error *err)
+{
+    if (!make_temporary(s, folder, err))
+        return false;
     s->fd = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->fd < 0 || flock(s->fd, LOCK_EX | LOCK_NB) != 0)
         return error_errno(err, ERROR_INTERNAL, errno, "cannot lock folder %s", s->folder);
@@ -157,6 +168,7 @@ snapshot_new(const struct backend *backend, const char *from, const char *folder
     s->backend = backend;
     s->fd = -1;
     if (folder == NULL) {
+        s->beside = true;
         snprintf(beside, sizeof(beside), "%s.kpropctl", from);
         folder = beside;
     }
@@ -195,6 +207,10 @@ snapshot_free(struct snapshot *snapshot)
         rmdir(snapshot->folder);
     if (snapshot->fd >= 0)
         close(snapshot->fd);
+    if (snapshot->beside && snapshot->folder != NULL) {
+        *strrchr(snapshot->folder, '/') = '\0';
+        rmdir(snapshot->folder); /* unless somebody else has something in it */
+    }
     free(snapshot->folder);
     free(snapshot->path);
     free(snapshot);

@@ -179,6 +179,8 @@ checks_walk(struct walk *walk)
         walk->listener->step(walk->listener->closure, &step);
         if (step.level == LEVEL_FAILED || step.level == LEVEL_REFUSED)
             return step.code;
+        if (walk->blind)
+            break;
     }
     return 0;
 }

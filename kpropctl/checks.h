@@ -86,6 +86,7 @@ struct walk {
     bool sent;
     bool later_unknown; /* a dry run has met something it would have changed: what follows may
                            only be wrong because of that */
+    bool blind;         /* a dry run can tell nothing of the replica: the walk ends */
     double transfer_seconds, load_seconds, verify_seconds;
 };
 

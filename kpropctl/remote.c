@@ -140,6 +140,7 @@ explain_minor(uint32_t minor, const char *host, const char *target, enum remote_
         error_hint(err, "create the principal: kadmin.local addprinc -randkey %s", target);
         return;
     case KRB5KRB_AP_ERR_SKEW:
+    case KRB5KRB_AP_ERR_TKT_NYV:
         *fault = REMOTE_CLOCK;
         error_hint(err, "set the clocks: start chrony or systemd-timesyncd on both hosts");
         return;
@@ -157,9 +158,12 @@ explain_minor(uint32_t minor, const char *host, const char *target, enum remote_
     case KRB5_FCC_NOFILE:
     case KRB5_CC_NOTFOUND:
     case KRB5_KDC_UNREACH:
-    case KRB5KRB_AP_ERR_TKT_EXPIRED:
         *fault = REMOTE_NO_TICKET;
         error_hint(err, "check that krb5kdc runs on the primary: systemctl status krb5-kdc");
+        return;
+    case KRB5KRB_AP_ERR_TKT_EXPIRED:
+        *fault = REMOTE_NO_TICKET;
+        error_hint(err, "compare the clocks of both hosts, and start chrony or systemd-timesyncd");
         return;
     default:
         *fault = minor == 0 ? REMOTE_NOT_AGENT : REMOTE_NO_TICKET;
@@ -173,6 +177,21 @@ not_an_agent(const char *host, int port, enum remote_fault *fault, struct error 
     error_set(err, ERROR_UNREACHABLE, "cannot talk to %s port %d: it is no kpropctl-agent", host,
               port);
     return error_hint(err, "look who listens there: on %s run: ss -ltnp 'sport = :%d'", host, port);
+}
+
+/* An agent that has no key to prove itself with cannot say so: it can only hang up. */
+static bool
+hung_up(const char *host, int port, enum remote_fault *fault, struct error *err)
+{
+    *fault = REMOTE_NOT_AGENT;
+    error_set(err, ERROR_UNREACHABLE,
+              "cannot talk to %s port %d: it hung up without a word: it is no kpropctl-agent, or "
+              "one without a usable keytab",
+              host, port);
+    return error_hint(err,
+                      "on %s: journalctl -u kpropctl-agent says so if its keytab is missing; ss "
+                      "-ltnp 'sport = :%d' tells who listens",
+                      host, port);
 }
 
 /* Send all that waits. False with errno on failure, ETIMEDOUT at the deadline. */
@@ -246,7 +265,7 @@ handshake(struct remote *remote, const char *target, double deadline, enum remot
                               remote->host, remote->port);
         }
         if (receipt == RECEIVED_END)
-            return not_an_agent(remote->host, remote->port, fault, err);
+            return hung_up(remote->host, remote->port, fault, err);
         remote->round_trip = now() - sent;
     }
     return true;

@@ -36,7 +36,8 @@ see_services(struct walk *walk, struct step *step)
     if (facts == NULL)
         return IMPOSSIBLE;
     if (!own_port(walk, &spec, &err)) {
-        step_error(step, &err);
+        step_summary(step, "the services file of this host has no krb5_prop/tcp");
+        step_hint(step, "add to /etc/services on this host: krb5_prop 754/tcp");
         return IMPOSSIBLE;
     }
     there = fact_integer(facts, "services", "port");

@@ -174,6 +174,11 @@ see_agent(struct walk *walk, struct step *step)
     enum remote_fault fault = REMOTE_OK;
     struct error err;
 
+    if (walk->dry_run && walk->later_unknown) {
+        step_summary(step, "cannot be asked before the principals exist: the walk ends here");
+        walk->blind = true;
+        return UNTOLD;
+    }
     if (walk->keytab == NULL)
         walk->keytab = walk_keytab(walk);
     if (!connect_patiently(walk, &fault, &err))

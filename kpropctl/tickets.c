@@ -106,13 +106,15 @@ initial_ticket(krb5_context context, krb5_principal principal, const char *keyta
 static void
 explain_initial(krb5_error_code code, const char *keytab, struct error *err)
 {
-    if (code == KRB5_KDC_UNREACH || code == KRB5_REALM_CANT_RESOLVE)
+    if (code == KRB5_KDC_UNREACH || code == KRB5_REALM_CANT_RESOLVE) {
+        err->code = ERROR_UNREACHABLE;
         error_hint(err, "start the KDC of this primary: systemctl start krb5-kdc; and check the "
                         "realm's kdc lines in krb5.conf");
-    else if (code == KRB5KRB_AP_ERR_SKEW)
+    } else if (code == KRB5KRB_AP_ERR_SKEW) {
         error_hint(err, "set the clocks: start chrony or systemd-timesyncd");
-    else
+    } else {
         error_hint(err, "check %s: klist -kt, and 'kadmin.local ktadd -norandkey'", keytab);
+    }
 }
 
 bool
@@ -185,7 +187,8 @@ lone_context(const char *realm, const char *address, int port, krb5_context *con
     if (code == 0)
         code = krb5_init_context_profile(profile, 0, context);
     profile_release(profile);
-    close(fd);
+    /* It stays open until this process ends: libprofile looks at the file again each second, and
+       would find another one, or none, behind that name. */
     return code;
 }
 

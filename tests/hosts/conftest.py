@@ -13,11 +13,11 @@ from lab import BUILD, Lab  # noqa: E402
 
 @pytest.fixture(scope="session")
 def lab():
-    """Two hosts, kdc1 and kdc2. For tests that change nothing."""
+    """Three hosts, kdc1 to kdc3. For tests that change nothing."""
     one = Lab(os.environ.get("LAB") or f"test-{os.getpid()}")
     try:
-        one.up()
-        one.used = False
+        one.up(replicas=2)
+        one.used = []
         yield one
     finally:
         if os.environ.get("KEEP"):
@@ -27,12 +27,13 @@ def lab():
 
 
 @pytest.fixture
-def hosts(lab):
-    """The lab's hosts by short name, as they were after `lab up`: kpropd not set up on kdc2."""
+def hosts(lab, request):
+    """The lab's hosts by short name, as they were after `lab up`: kpropd not set up. Of two hosts
+    unless the test takes kdc3, which otherwise need not be reset."""
     if lab.used:
-        lab.reset()
-    lab.used = True
-    return lab.hosts
+        lab.reset(*lab.used)
+    lab.used = ["kdc1", "kdc2"] + ["kdc3"] * ("kdc3" in request.fixturenames)
+    return {name: lab.hosts[name] for name in lab.used}
 
 
 @pytest.fixture
@@ -45,6 +46,12 @@ def kdc1(hosts):
 def kdc2(hosts):
     """The replica, not set up."""
     return hosts["kdc2"]
+
+
+@pytest.fixture
+def kdc3(hosts):
+    """A second replica, not set up."""
+    return hosts["kdc3"]
 
 
 @pytest.fixture

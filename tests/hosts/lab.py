@@ -42,8 +42,8 @@ class Lab:
     def down(self):
         self.must("down")
 
-    def reset(self):
-        self.must("reset")
+    def reset(self, *hosts):
+        self.must("reset", *hosts)
 
 
 class Host:
