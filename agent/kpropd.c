@@ -225,6 +225,32 @@ wait_for_load(const char *verb, int seconds, struct error *err)
     return true;
 }
 
+/* Hold the lock of our loads of REALM's database, in *LOCK: none begins meanwhile. Where our loader
+ * has never been, there is none to take. */
+static bool
+hold_loads(const char *realm_name, const char *verb, int seconds, int *lock, struct error *err)
+{
+    char path[PATH_MAX], name[PATH_MAX + 16];
+    struct realm *realm = NULL;
+    bool ok;
+
+    *lock = -1;
+    ok = realm_load(realm_name, &realm, err) &&
+         loader_folder(realm->database, path, sizeof(path), err);
+    if (ok && access(path, F_OK) == 0) {
+        snprintf(name, sizeof(name), "%s/loading", path);
+        *lock = file_lock(name, seconds * 1000, err);
+        ok = *lock >= 0;
+        if (!ok && err->code == ERROR_UNREACHABLE) {
+            error_set(err, ERROR_UNREACHABLE, "cannot %s kpropd: a load has not ended after %d s",
+                      verb, seconds);
+            error_hint(err, "Try again when it has ended");
+        }
+    }
+    realm_free(realm);
+    return ok;
+}
+
 /* The last two lines of LINES that the service itself wrote, not systemd about it. */
 static void
 hint_from_log(const json_t *lines, struct error *err)
@@ -304,6 +330,7 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
     struct service_state state;
     struct systemd *sd = NULL;
     bool changed = false, dropin, running, restart = false, ok = false;
+    int lock = -1;
 
     if (access(KPC_LOADER, X_OK) != 0)
         return error_errno(err, ERROR_FAILED, errno, "cannot use the loader %s", KPC_LOADER);
@@ -314,6 +341,7 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
     restart = state.state.pid != 0 && !running;
     if (restart &&
         (!wait_for_load("restart", LOAD_WAIT, err) ||
+         !hold_loads(call->argv[0], "restart", STOP_WAIT, &lock, err) ||
          !start_unit(sd, SERVICE_KPROPD, kpropd_port(), SYSTEMD_RESTART, &state, reply, err)))
         goto cleanup;
     *reply = json_pack("{s:b, s:s, s:b, s:b, s:s}", "changed", changed || restart, "unit",
@@ -321,6 +349,8 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
     ok = true;
 
 cleanup:
+    if (lock >= 0)
+        close(lock);
     systemd_close(sd);
     return ok;
 }
@@ -385,32 +415,6 @@ kpropd_verb_start(const struct verb_call *call, json_t **reply, struct error *er
     return ok;
 }
 
-/* Hold the lock of our loads of REALM's database, in *LOCK: none begins meanwhile. Where our loader
- * has never been, there is none to take. */
-static bool
-hold_loads(const char *realm_name, int *lock, struct error *err)
-{
-    char path[PATH_MAX], name[PATH_MAX + 16];
-    struct realm *realm = NULL;
-    bool ok;
-
-    *lock = -1;
-    ok = realm_load(realm_name, &realm, err) &&
-         loader_folder(realm->database, path, sizeof(path), err);
-    if (ok && access(path, F_OK) == 0) {
-        snprintf(name, sizeof(name), "%s/loading", path);
-        *lock = file_lock(name, STOP_WAIT * 1000, err);
-        ok = *lock >= 0;
-        if (!ok && err->code == ERROR_UNREACHABLE) {
-            error_set(err, ERROR_UNREACHABLE, "cannot stop kpropd: a load has not ended after %d s",
-                      STOP_WAIT);
-            error_hint(err, "Try again when it has ended");
-        }
-    }
-    realm_free(realm);
-    return ok;
-}
-
 static bool
 stop_unit(struct systemd *sd, const struct service_state *state, json_t **reply, struct error *err)
 {
@@ -439,7 +443,8 @@ kpropd_verb_stop(const struct verb_call *call, json_t **reply, struct error *err
     bool ok;
 
     ok = systemd_open(&sd, err) && see_kpropd(sd, &state, err) &&
-         wait_for_load("stop", STOP_WAIT, err) && hold_loads(call->argv[0], &lock, err) &&
+         wait_for_load("stop", STOP_WAIT, err) &&
+         hold_loads(call->argv[0], "stop", STOP_WAIT, &lock, err) &&
          stop_unit(sd, &state, reply, err);
     if (lock >= 0)
         close(lock);
