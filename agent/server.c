@@ -27,7 +27,9 @@ enum {
     MAX_SESSIONS = 16,
     ACCEPTS_PER_ROUND = 16,
     BACKLOG = 128,
-    LISTENERS = 2, /* one for each family */
+    LISTENERS = 2,  /* one for each family */
+    LOG_LINES = 20, /* about broken connections in LOG_WINDOW seconds */
+    LOG_WINDOW = 60,
 };
 
 static const double handshake_seconds = 10, idle_seconds = 300, stall_seconds = 30;
@@ -48,6 +50,8 @@ struct server {
     struct stat keytab_stat; /* all 0 when it was missing */
     bool keytab_tried;
     bool stopping;
+    ev_tstamp log_since; /* of on_broken */
+    unsigned log_lines;
 };
 
 /* --- credentials --- */
@@ -129,6 +133,24 @@ on_session_closed(void *arg, struct session *session)
         *p = *session_next(session);
     if (server->stopping && server->sessions == NULL && server->requests.running == 0)
         ev_break(server->loop, EVBREAK_ALL);
+}
+
+/* Whoever reaches the port can make us log: so many lines in a minute, no more. */
+static void
+on_broken(void *arg, const char *address, const char *why)
+{
+    struct server *server = arg;
+    ev_tstamp now = ev_now(server->loop);
+
+    if (now - server->log_since >= LOG_WINDOW) {
+        server->log_since = now;
+        server->log_lines = 0;
+    }
+    server->log_lines++;
+    if (server->log_lines <= LOG_LINES)
+        log_notice("connection from %s dropped: %s", address, why);
+    if (server->log_lines == LOG_LINES)
+        log_notice("more of that kind is not told for a minute");
 }
 
 static void
@@ -460,6 +482,7 @@ server_init(struct server *server, struct settings *settings, const char *config
                                             .idle = idle_seconds,
                                             .stall = stall_seconds,
                                             .established = on_established,
+                                            .broken = on_broken,
                                             .closed = on_session_closed,
                                             .arg = server };
     for (int i = 0; i < LISTENERS; i++)

@@ -3,10 +3,10 @@
 
 #include "agent/verbs.h"
 #include "common/channel.h"
-#include "common/log.h"
 
 #include <errno.h>
 #include <jansson.h>
+#include <netdb.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,6 +288,21 @@ check_established(struct session *s)
 }
 
 static void
+tell_broken(const struct session *s, const char *why)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+    char text[NI_MAXHOST] = "unknown";
+
+    if (s->owner->broken == NULL)
+        return;
+    if (getpeername(s->fd, (struct sockaddr *)&address, &len) == 0)
+        getnameinfo((const struct sockaddr *)&address, len, text, sizeof(text), NULL, 0,
+                    NI_NUMERICHOST);
+    s->owner->broken(s->owner->arg, text, why);
+}
+
+static void
 on_read(struct ev_loop *loop, ev_io *w, int events)
 {
     struct session *s = w->data;
@@ -309,7 +324,7 @@ on_read(struct ev_loop *loop, ev_io *w, int events)
     }
     error_clear(&err);
     if (!channel_feed(s->channel, bytes, (size_t)n, &err)) {
-        log_info("connection dropped: %s", err.text);
+        tell_broken(s, err.text);
         s->closing = true;
     }
     check_established(s);

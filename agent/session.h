@@ -26,6 +26,8 @@ struct session_owner {
     double stall;     /* seconds in which the peer takes none of what waits for it */
     /* The peer is authenticated; false refuses it. */
     bool (*established)(void *arg, struct session *session);
+    /* The peer at ADDRESS broke the protocol, or could not be authenticated: for the log. */
+    void (*broken)(void *arg, const char *address, const char *why);
     /* The session is about to be freed. */
     void (*closed)(void *arg, struct session *session);
     void *arg;
