@@ -36,6 +36,18 @@ socket_list_add(struct socket_list *list, const struct socket_entry *entry)
         list->entries[list->count++] = *entry;
 }
 
+/* The id of the control group that a socket was made in: where to look for its process first. */
+static int
+decode_attribute(const struct nlattr *attr, void *data)
+{
+    uint64_t *cgroup = (uint64_t *)data;
+
+    if (mnl_attr_get_type(attr) == INET_DIAG_CGROUP_ID &&
+        mnl_attr_get_payload_len(attr) == sizeof(uint64_t))
+        *cgroup = mnl_attr_get_u64(attr);
+    return MNL_CB_OK;
+}
+
 static int
 decode_message(const struct nlmsghdr *header, void *data)
 {
@@ -61,6 +73,7 @@ decode_message(const struct nlmsghdr *header, void *data)
         message->idiag_state == STATE_BOUND_INACTIVE ? SOCKET_STATE_BOUND : message->idiag_state;
     entry.uid = message->idiag_uid;
     entry.inode = message->idiag_inode;
+    mnl_attr_parse(header, sizeof(*message), decode_attribute, &entry.cgroup);
     socket_list_add(decoding->list, &entry);
     return MNL_CB_OK;
 }

@@ -30,6 +30,7 @@ struct socket_entry {
     uint8_t state;     /* as in <netinet/tcp.h>; what is bound only is SOCKET_STATE_BOUND */
     uint32_t uid;      /* of the one who made it */
     uint64_t inode;    /* 0: no process has it open (TIME_WAIT, or an orphan) */
+    uint64_t cgroup;   /* id of the control group it was made in (Linux 5.9), or 0 */
     uint32_t pid_hint; /* the process it was found in, or 0 */
     bool unsure;       /* it could be the one: its port is not known */
     bool placed;       /* of an unsure one: the address is known all the same */

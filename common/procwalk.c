@@ -1,6 +1,8 @@
 /* procwalk - see procwalk.h. */
 #include "common/procwalk.h"
 
+#include "common/pidlist.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
@@ -245,19 +247,14 @@ walk_process(int proc, const char *pid, struct walk_view *view, visit_function v
 }
 
 static bool
-walk(pid_t hint, struct walk_view *view, visit_function visit, void *data)
+walk(struct walk_view *view, visit_function visit, void *data)
 {
     DIR *dir = opendir("/proc");
     const struct dirent *entry;
-    char first[16];
     bool more = true;
 
     if (dir == NULL)
         return false;
-    if (hint > 0) {
-        snprintf(first, sizeof(first), "%d", (int)hint);
-        more = walk_process(dirfd(dir), first, view, visit, data);
-    }
     while (more && (entry = readdir(dir)) != NULL) {
         if (isdigit((unsigned char)entry->d_name[0]))
             more = walk_process(dirfd(dir), entry->d_name, view, visit, data);
@@ -269,6 +266,7 @@ walk(pid_t hint, struct walk_view *view, visit_function visit, void *data)
 struct owner_search {
     struct socket_list *list;
     size_t missing;
+    struct walk_view *view;
 };
 
 static bool
@@ -288,15 +286,47 @@ visit_owner(pid_t pid, const char *fd, uint64_t inode, void *data)
     return search->missing > 0;
 }
 
+/* Look into the processes of PIDS, one after the other, until all owners are found. */
+static void
+search_in(struct owner_search *search, int proc, struct pid_list *pids)
+{
+    for (size_t i = 0; i < pids->count && search->missing > 0; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "%d", (int)pids->items[i].pid);
+        walk_process(proc, name, search->view, visit_owner, search);
+    }
+}
+
 void
 procwalk_owners(struct socket_list *list, pid_t hint, struct walk_view *view)
 {
-    struct owner_search search = { .list = list };
+    struct owner_search search = { .list = list, .view = view };
+    struct pid_list pids = { 0 };
+    int proc;
 
     for (size_t i = 0; i < list->count; i++)
         search.missing += list->entries[i].inode != 0 && list->entries[i].pid_hint == 0;
-    if (search.missing > 0)
-        walk(hint, view, visit_owner, &search);
+    if (search.missing == 0 || (proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return;
+    if (hint > 0 && pid_list_add(&pids, hint))
+        search_in(&search, proc, &pids);
+    for (size_t i = 0; i < list->count && search.missing > 0; i++) {
+        const struct socket_entry *entry = &list->entries[i];
+
+        pid_list_clear(&pids);
+        if (entry->pid_hint == 0 && entry->cgroup != 0 && pid_list_cgroup(&pids, entry->cgroup)) {
+            pid_list_sort(&pids, proc);
+            search_in(&search, proc, &pids);
+        }
+    }
+    pid_list_clear(&pids);
+    if (search.missing > 0 && pid_list_all(&pids, proc)) {
+        pid_list_sort(&pids, proc);
+        search_in(&search, proc, &pids);
+    }
+    pid_list_free(&pids);
+    close(proc);
 }
 
 struct hidden_search {
@@ -452,7 +482,7 @@ procwalk_hidden_by_pidfd(uint16_t port, struct socket_list *list, struct walk_vi
 
     errno = 0;
     if (hidden_init(&search, list, port, err)) {
-        if (!walk(0, view, visit_pidfd, &search))
+        if (!walk(view, visit_pidfd, &search))
             error_errno(err, ERROR_INTERNAL, errno, "cannot read /proc");
         else if (search.code != 0 && list->count == before)
             error_errno(err, ERROR_INTERNAL, search.code, "cannot duplicate a descriptor");
@@ -515,7 +545,7 @@ procwalk_hidden(struct socket_list *list, struct walk_view *view, struct error *
     size_t before = list->count;
     bool ok = hidden_init(&search, list, 0, err);
 
-    if (ok && !walk(0, view, visit_hidden, &search))
+    if (ok && !walk(view, visit_hidden, &search))
         ok = error_errno(err, ERROR_INTERNAL, errno, "cannot read /proc");
     else if (ok && !drop_known(&search, before))
         ok = error_memory(err);

@@ -38,8 +38,9 @@ struct walk_view {
 
 /*
  * Find the process that has each entry of LIST open (its inode), and set its pid_hint. Reads the
- * links of /proc/PID/fd, opens none of them, and stops as soon as all are found. HINT is a process
- * to look into first, or 0.
+ * links of /proc/PID/fd, opens none of them, and stops as soon as all are found. Where to look
+ * first: in process HINT (0: none), then in the socket's control group; processes with few
+ * descriptors before those with many.
  */
 void procwalk_owners(struct socket_list *list, pid_t hint, struct walk_view *view);
 
