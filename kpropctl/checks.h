@@ -73,6 +73,7 @@ struct walk {
     struct remote *agent;
     json_t *facts;          /* of the agent, or NULL when a change has outdated them */
     double facts_skew;      /* seconds that the replica's clock is ahead */
+    char damage[300];       /* why the live database there could not be read; or "" */
     struct spool_dump dump; /* what is to be on the replica; generation 0 before it is known */
     bool stash_told;        /* the replica has said whether its stash opens its database: */
     bool stash_opens;

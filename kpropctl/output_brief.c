@@ -23,12 +23,31 @@ print_lines(struct output *output, char *text)
         fprintf(output->stream, "   %s\n", line);
 }
 
+/* A transfer is what a run is for; what it met on the way, or what else had to be mended, is told.
+ */
+static bool
+is_remarkable(const struct step *step)
+{
+    switch (step->level) {
+    case LEVEL_WARNING:
+    case LEVEL_FAILED:
+    case LEVEL_REFUSED:
+        return true;
+    case LEVEL_FIXED:
+        return strcmp(step->id, "propagate") != 0 || step->detail[0] != '\0';
+    case LEVEL_OK:
+    case LEVEL_SKIPPED:
+        break;
+    }
+    return false;
+}
+
 static void
 brief_step(struct output *output, size_t host, const struct step *step)
 {
     char clean[sizeof(step->detail)];
 
-    if (step->level != LEVEL_WARNING && step->level != LEVEL_FAILED && step->level != LEVEL_REFUSED)
+    if (!is_remarkable(step))
         return;
     clear_line(output);
     output_clean(step->summary, false, clean, sizeof(clean));

@@ -134,8 +134,12 @@ see_content(struct walk *walk, struct step *step)
     error_clear(&err);
     if (untouched_there(walk) || compared_lately(walk)) {
         same = true;
-    } else if (compare_digest(walk, &reply, &same, &err) && same) {
-        walk->digested = true;
+    } else if (compare_digest(walk, &reply, &same, &err)) {
+        walk->digested = same;
+        if (walk->kind == WALK_PROPAGATE && fact_integer(reply, "principals", NULL) == 0)
+            snprintf(walk->damage, sizeof(walk->damage), "it was empty");
+    } else if (err.code == ERROR_FAILED && walk->kind == WALK_PROPAGATE) {
+        snprintf(walk->damage, sizeof(walk->damage), "%s", err.text);
     }
     json_decref(reply);
     walk->content_verified = same;
@@ -153,6 +157,17 @@ propagation_progress(void *closure, uint64_t done, uint64_t total, double second
 
     if (listener->progress != NULL)
         listener->progress(listener->closure, "propagate", done, total, seconds);
+}
+
+/* What is remarkable of a transfer that went well. */
+static void
+tell_repair(const struct walk *walk, const char *note, struct step *step)
+{
+    if (walk->damage[0] == '\0')
+        step_detail(step, "%s", note);
+    else
+        step_detail(step, "the database of %s was damaged, and is repaired now: %s%s%s",
+                    walk->replica.host, walk->damage, note[0] != '\0' ? "\n" : "", note);
 }
 
 static bool
@@ -199,7 +214,7 @@ make_content(struct walk *walk, struct step *step, struct error *err)
         step_summary(step, "sent %s to %s in %.1f s (generation %lld)%s", bytes, walk->replica.host,
                      p.transfer_seconds, (long long)walk->dump.generation,
                      verified ? ", loaded and verified there" : "");
-        step_detail(step, "%s", fact_text(p.outcome, "note", NULL));
+        tell_repair(walk, fact_text(p.outcome, "note", NULL), step);
     }
     json_decref(p.outcome);
     return ok;
