@@ -157,6 +157,7 @@ read_all(krb5_context context, struct realm *realm, struct error *err)
 {
     static char impossible[] = "KPROPCTL.INVALID";
     const char *admin[] = { "realms", realm->name, "admin_server", NULL };
+    const char *kdc[] = { "realms", realm->name, "kdc", NULL };
     kadm5_config_params in = { .mask = KADM5_CONFIG_REALM, .realm = realm->name }, params, defaults;
     profile_t profile = NULL;
     krb5_error_code code;
@@ -182,6 +183,8 @@ read_all(krb5_context context, struct realm *realm, struct error *err)
     realm->kdc_port = read_kdc_port(profile, realm->name);
     if (profile_get_values(profile, admin, &realm->admin_server) != 0)
         realm->admin_server = NULL;
+    if (profile_get_values(profile, kdc, &realm->kdc) != 0)
+        realm->kdc = NULL;
     ok = read_database(profile, params.dbname, realm) && read_keytab(context, realm) &&
          realm->stash != NULL && realm->master_key != NULL && realm->kpropd_acl != NULL &&
          realm->spool != NULL;
@@ -251,6 +254,7 @@ realm_free(struct realm *realm)
     free(realm->iprop_log);
     free(realm->keytab);
     profile_free_list(realm->admin_server);
+    profile_free_list(realm->kdc);
     free(realm);
 }
 

@@ -21,6 +21,7 @@ struct realm {
     char *spool;         /* where kpropd receives without -f: its from_master */
     char *keytab;        /* path of the default keytab, without "FILE:" */
     char **admin_server; /* every value of admin_server, ended by NULL */
+    char **kdc;          /* every value of kdc, ended by NULL; NULL if there is none */
     int kdc_port;        /* of kdc_listen or kdc_ports: 88 if it is among them, else the first */
     bool iprop;          /* iprop_enable */
     char *iprop_log;     /* iprop_logfile: the update log; NULL if not known */

@@ -7,59 +7,103 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { BOTH = WALK_SETUP | WALK_PROPAGATE, ALL = BOTH | WALK_ROLLBACK };
+enum {
+    SETUP = WALK_SETUP,
+    PROPAGATE = WALK_PROPAGATE,
+    ROLLBACK = WALK_ROLLBACK,
+    CHECK = WALK_CHECK,
+    PRIMARY = WALK_CHECK_PRIMARY,
+};
 
+/* clang-format off */
 const struct check checks[] = {
-    { "primary", "this host is the realm's primary, with database, stash, kprop and kdb5_util",
-      BOTH, see_primary, NULL, NULL, false },
-    { "space", "there is room for a dump", BOTH, see_space, NULL, NULL, false },
-    { "name", "the replica has a name that both sides agree on", ALL, see_name, NULL, NULL, false },
-    { "principals", "both hosts have a host principal in the database", WALK_SETUP, see_principals,
-      make_principals, "create them", false },
-    { "keytab", "the primary's keytab holds its current key", WALK_SETUP, see_keytab, NULL, NULL,
-      false },
-    { "agent", "the replica's agent answers, and lets this primary in", ALL, see_agent, NULL, NULL,
-      false },
-    { "clock", "the clocks agree", WALK_SETUP, see_clock, NULL, NULL, false },
-    { "realm", "the replica knows the realm, and can load this dump format", ALL, see_realm, NULL,
-      NULL, false },
-    { "services", "both services files give krb5_prop the same port", WALK_SETUP, see_services,
-      NULL, NULL, false },
-    { "replica-keytab", "the replica's keytab holds its current key", WALK_SETUP,
-      see_replica_keytab, NULL, NULL, false },
-    { "role", "the replica is not a primary itself", BOTH, see_role, NULL, NULL, false },
-    { "replica-space", "the replica has room for a load", BOTH, see_replica_space, NULL, NULL,
-      false },
-    { "port", "kpropd can have its port, also after a reboot", WALK_SETUP, see_port, make_port,
-      "release the reservation, now and at every start of kpropd", false },
-    { "acl", "kpropd.acl of the replica lists the primary", WALK_SETUP, see_acl, make_acl, "add it",
-      false },
-    { "loader", "kpropd loads with kpropctl's loader", WALK_SETUP, see_loader, make_loader,
-      "write a drop-in for kpropd's unit", false },
-    { "kpropd", "kpropd runs, is enabled, and is seen listening", WALK_SETUP, see_kpropd,
-      make_kpropd, "start and enable it", false },
-    { "reach", "the primary reaches kpropd's port", WALK_SETUP, see_reach, NULL, NULL, false },
-    { "dump", "the database can be dumped, and the dump is whole", BOTH, see_dump, NULL, NULL,
-      false },
-    { "propagate", "the replica has been sent this content", BOTH, see_content, make_content,
-      "propagate the database", true },
-    { "rollback", "the replica has gone back to a dump that it has kept", WALK_ROLLBACK,
-      see_rollback, make_rollback, "load it again", true },
-    { "digest", "the replica's database is exactly what was dumped", ALL, see_digest, NULL, NULL,
-      false },
-    { "stash", "the replica's stash opens its database", WALK_SETUP, see_stash, NULL, NULL, false },
-    { "kdc", "krb5kdc runs on the replica, and is enabled", ALL, see_kdc, make_kdc,
-      "start and enable it", false },
-    { "ticket", "the replica's KDC issues a ticket", ALL, see_ticket, NULL, NULL, false },
-    { "record", "the replica is known to the state database", WALK_SETUP, see_record, make_record,
-      "record it", false },
-    { NULL, NULL, 0, NULL, NULL, NULL, false },
+    { .id = "primary", .title = "this host is the realm's primary, with database, stash, kprop and kdb5_util",
+      .walks = SETUP | PROPAGATE | PRIMARY, .needs = NEEDS_PRIVILEGE, .see = see_primary },
+    { .id = "kadmind", .title = "kadmind runs on the primary",
+      .walks = PRIMARY, .see = see_kadmind_here },
+    { .id = "space", .title = "there is room for a dump",
+      .walks = SETUP | PROPAGATE | PRIMARY, .see = see_space },
+    { .id = "state", .title = "the state database can be read, and written by root",
+      .walks = PRIMARY, .see = see_state },
+    { .id = "debris", .title = "no dump is left of a run that was killed",
+      .walks = PRIMARY, .needs = NEEDS_PRIVILEGE, .see = see_debris },
+    { .id = "schedule", .title = "something propagates by itself",
+      .walks = PRIMARY, .see = see_schedule },
+    { .id = "competitors", .title = "no other job propagates too",
+      .walks = PRIMARY, .see = see_competitors },
+    { .id = "name", .title = "the replica has a name that both sides agree on",
+      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .see = see_name },
+    { .id = "found", .title = "clients can find the replica",
+      .walks = CHECK, .see = see_found },
+    { .id = "principals", .title = "both hosts have a host principal in the database",
+      .walks = SETUP | CHECK, .needs = NEEDS_PRIVILEGE, .see = see_principals,
+      .make = make_principals, .would = "create them" },
+    { .id = "keytab", .title = "the primary's keytab holds its current key",
+      .walks = SETUP | PRIMARY, .needs = NEEDS_PRIVILEGE, .see = see_keytab },
+    { .id = "age", .title = "the replica was verified lately",
+      .walks = CHECK, .see = see_age },
+    { .id = "agent", .title = "the replica's agent answers, and lets this primary in",
+      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .see = see_agent },
+    { .id = "clock", .title = "the clocks agree",
+      .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_clock },
+    { .id = "realm", .title = "the replica knows the realm, and can load this dump format",
+      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .needs = NEEDS_AGENT, .see = see_realm },
+    { .id = "services", .title = "both services files give krb5_prop the same port",
+      .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_services },
+    { .id = "replica-keytab", .title = "the replica's keytab holds its current key",
+      .walks = SETUP | CHECK, .needs = NEEDS_PRIVILEGE | NEEDS_AGENT, .see = see_replica_keytab },
+    { .id = "role", .title = "the replica is not a primary itself",
+      .walks = SETUP | PROPAGATE | CHECK, .needs = NEEDS_AGENT, .see = see_role },
+    { .id = "replica-space", .title = "the replica has room for a load",
+      .walks = SETUP | PROPAGATE | CHECK, .needs = NEEDS_AGENT, .see = see_replica_space },
+    { .id = "port", .title = "kpropd can have its port, also after a reboot",
+      .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_port,
+      .make = make_port, .would = "release the reservation, now and at every start of kpropd" },
+    { .id = "acl", .title = "kpropd.acl of the replica lists the primary",
+      .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_acl,
+      .make = make_acl, .would = "add it" },
+    { .id = "loader", .title = "kpropd loads with kpropctl's loader",
+      .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_loader,
+      .make = make_loader, .would = "write a drop-in for kpropd's unit" },
+    { .id = "kpropd", .title = "kpropd runs, is enabled, and is seen listening",
+      .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_kpropd,
+      .make = make_kpropd, .would = "start and enable it" },
+    { .id = "stalled", .title = "kpropd is not held up by a silent connection",
+      .walks = CHECK, .needs = NEEDS_AGENT, .see = see_stalled },
+    { .id = "reach", .title = "the primary reaches kpropd's port",
+      .walks = SETUP | CHECK, .see = see_reach },
+    { .id = "leftovers", .title = "no load was interrupted",
+      .walks = CHECK, .needs = NEEDS_AGENT, .see = see_leftovers },
+    { .id = "content", .title = "the replica holds what was last sent",
+      .walks = CHECK, .needs = NEEDS_AGENT, .see = see_held },
+    { .id = "dump", .title = "the database can be dumped, and the dump is whole",
+      .walks = SETUP | PROPAGATE, .see = see_dump },
+    { .id = "propagate", .title = "the replica has been sent this content",
+      .walks = SETUP | PROPAGATE, .see = see_content,
+      .make = make_content, .would = "propagate the database", .final = true },
+    { .id = "rollback", .title = "the replica has gone back to a dump that it has kept",
+      .walks = ROLLBACK, .see = see_rollback,
+      .make = make_rollback, .would = "load it again", .final = true },
+    { .id = "digest", .title = "the replica's database is exactly what was dumped",
+      .walks = SETUP | PROPAGATE | ROLLBACK, .see = see_digest },
+    { .id = "stash", .title = "the replica's stash opens its database",
+      .walks = SETUP, .see = see_stash },
+    { .id = "kdc", .title = "krb5kdc runs on the replica, and is enabled",
+      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .needs = NEEDS_AGENT, .see = see_kdc,
+      .make = make_kdc, .would = "start and enable it" },
+    { .id = "ticket", .title = "the replica's KDC issues a ticket",
+      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .see = see_ticket },
+    { .id = "record", .title = "the replica is known to the state database",
+      .walks = SETUP, .see = see_record,
+      .make = make_record, .would = "record it" },
+    { .id = NULL },
 };
+/* clang-format on */
 
-static const char *const level_names[] = {
-    "ok", "fixed", "warning", "skipped", "failed", "refused"
-};
+static const char *const level_names[] = { "ok",     "fixed",   "warning", "skipped",
+                                           "failed", "refused", "unknown" };
 
 const char *
 level_name(enum level level)
@@ -137,20 +181,39 @@ fix(const struct check *check, struct walk *walk, struct step *step)
     return verdict == REFUSED ? LEVEL_REFUSED : LEVEL_FAILED;
 }
 
-static enum level
-look(const struct check *check, struct walk *walk, struct step *step)
+static bool
+only_looks(const struct walk *walk)
 {
-    switch (check->see(walk, step)) {
+    return walk->kind == WALK_CHECK || walk->kind == WALK_CHECK_PRIMARY;
+}
+
+/* A health check changes nothing; it says what would. */
+static enum level
+lacks(const struct check *check, const struct walk *walk, struct step *step)
+{
+    if (check->would != NULL && step->hint[0] == '\0')
+        step_hint(step, "kpropctl setup-slave %s would %s", walk->host, check->would);
+    return step->mild ? LEVEL_WARNING : LEVEL_FAILED;
+}
+
+static enum level
+judge(const struct check *check, struct walk *walk, struct step *step, enum verdict verdict)
+{
+    switch (verdict) {
     case HOLDS:
         return LEVEL_OK;
     case HOLDS_BUT:
         return LEVEL_WARNING;
     case UNTOLD:
         return LEVEL_SKIPPED;
+    case UNKNOWN:
+        return LEVEL_UNKNOWN;
     case REFUSED:
         step->code = ERROR_REFUSED;
         return LEVEL_REFUSED;
     case LACKING:
+        if (only_looks(walk))
+            return lacks(check, walk, step);
         if (walk->dry_run) {
             would(check, step);
             walk->later_unknown = true;
@@ -167,17 +230,72 @@ look(const struct check *check, struct walk *walk, struct step *step)
     return LEVEL_FAILED;
 }
 
+/* What a health check may lack: the row is then not wrong, but skipped. */
+static bool
+can_look(const struct check *check, const struct walk *walk, struct step *step)
+{
+    if (!only_looks(walk))
+        return true;
+    if ((check->needs & NEEDS_PRIVILEGE) && geteuid() != 0)
+        step_summary(step, "only root can see that");
+    else if ((check->needs & NEEDS_AGENT) && walk->agent == NULL)
+        step_summary(step, "cannot be told without the agent of %s", walk->host);
+    else
+        return true;
+    return false;
+}
+
+static enum level
+look(const struct check *check, struct walk *walk, struct step *step)
+{
+    if (!can_look(check, walk, step))
+        return LEVEL_SKIPPED;
+    return judge(check, walk, step, check->see(walk, step));
+}
+
+/* Rows that were not asked for are still looked at where others stand on them, but told only if
+ * they are wrong. */
+static bool
+asked_for(const struct walk *walk, const struct check *check, enum level level)
+{
+    if (walk->only == NULL)
+        return true;
+    for (size_t i = 0; walk->only[i] != NULL; i++) {
+        if (strcmp(walk->only[i], check->id) == 0)
+            return true;
+    }
+    return (strcmp(check->id, "agent") == 0 || strcmp(check->id, "name") == 0) &&
+           level >= LEVEL_FAILED;
+}
+
+static bool
+is_needed(const struct walk *walk, const struct check *check)
+{
+    return asked_for(walk, check, LEVEL_FAILED);
+}
+
+bool
+checks_is_id(const char *id)
+{
+    for (const struct check *check = checks; check->id != NULL; check++) {
+        if (strcmp(check->id, id) == 0 && (check->walks & (WALK_CHECK | WALK_CHECK_PRIMARY)))
+            return true;
+    }
+    return false;
+}
+
 int
 checks_walk(struct walk *walk)
 {
     for (const struct check *check = checks; check->id != NULL; check++) {
         struct step step = { .id = check->id };
 
-        if (!(check->walks & (int)walk->kind))
+        if (!(check->walks & (int)walk->kind) || !is_needed(walk, check))
             continue;
         step.level = look(check, walk, &step);
-        walk->listener->step(walk->listener->closure, &step);
-        if (step.level == LEVEL_FAILED || step.level == LEVEL_REFUSED)
+        if (asked_for(walk, check, step.level))
+            walk->listener->step(walk->listener->closure, &step);
+        if ((step.level == LEVEL_FAILED || step.level == LEVEL_REFUSED) && !only_looks(walk))
             return step.code;
         if (walk->blind)
             break;

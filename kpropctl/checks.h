@@ -19,9 +19,17 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-enum level { LEVEL_OK, LEVEL_FIXED, LEVEL_WARNING, LEVEL_SKIPPED, LEVEL_FAILED, LEVEL_REFUSED };
+enum level {
+    LEVEL_OK,
+    LEVEL_FIXED,
+    LEVEL_WARNING,
+    LEVEL_SKIPPED,
+    LEVEL_FAILED,
+    LEVEL_REFUSED,
+    LEVEL_UNKNOWN, /* what matters most cannot be told: never good */
+};
 
-/* "ok", "fixed", "warning", "skipped", "failed", "refused". */
+/* "ok", "fixed", "warning", "skipped", "failed", "refused", "unknown". */
 const char *level_name(enum level level);
 bool level_from_name(const char *name, enum level *level);
 
@@ -29,6 +37,7 @@ bool level_from_name(const char *name, enum level *level);
 struct step {
     const char *id;
     enum level level;
+    bool mild;         /* what lacks is a warning to a health check, not critical */
     int code;          /* of a failure: enum error_code, the exit status it leads to */
     char summary[512]; /* one line */
     char detail[4096]; /* more lines, such as the replica's own log; or "" */
@@ -47,7 +56,9 @@ enum walk_kind {
     WALK_SETUP = 1,     /* make a replica: every row, and the content proven by its own digest */
     WALK_PROPAGATE = 2, /* keep one: what must hold for a transfer and its proof; goes on without
                            an agent, but then never says verified */
-    WALK_ROLLBACK = 4,  /* go back to a dump that a replica has kept, and prove that */
+    WALK_CHECK = 8,     /* look at a replica: every row tells, nothing is changed */
+    WALK_CHECK_PRIMARY = 16, /* the same of the primary itself */
+    WALK_ROLLBACK = 4,       /* go back to a dump that a replica has kept, and prove that */
 };
 
 struct principals;
@@ -58,17 +69,21 @@ struct walk {
     const struct realm *realm;
     const char *host; /* as the user wrote it */
     enum walk_kind kind;
-    bool dry_run;     /* look, change nothing anywhere */
-    bool force;       /* send even what the replica has already */
-    bool overwrite;   /* what the replica alone has may go */
-    int64_t rollback; /* the generation to go back to */
+    bool dry_run;            /* look, change nothing anywhere */
+    const char *const *only; /* ids of the rows to tell, ended by NULL; NULL: all */
+    bool force;              /* send even what the replica has already */
+    bool overwrite;          /* what the replica alone has may go */
+    int64_t rollback;        /* the generation to go back to */
     struct spool *spool;
     const struct walk_listener *listener;
 
     struct names primary;
     struct names replica;
     struct state_memory memory; /* what is remembered of the replica, from row "name" on */
-    const char *keytab;
+    bool memory_told;           /* the state database could be read */
+    bool compare_digest;        /* a health check compares the digest, whatever it costs */
+    const char *keytab;         /* with the key of: */
+    char client[512];           /* the principal whose tickets are used */
     struct principals *principals;
     struct remote *agent;
     json_t *facts;          /* of the agent, or NULL when a change has outdated them */
@@ -97,13 +112,20 @@ enum verdict {
     LACKING,    /* to be made to hold */
     IMPOSSIBLE, /* does not hold, and nothing here can change that */
     REFUSED,    /* could be made to hold, and must not */
+    UNKNOWN,    /* cannot be told, and without it nothing may be called good */
     UNTOLD,     /* does not apply, or cannot be told now: skipped */
+};
+
+enum check_needs {
+    NEEDS_PRIVILEGE = 1, /* root: a health check as another user skips it */
+    NEEDS_AGENT = 2,     /* the agent's word: a health check without it skips it */
 };
 
 struct check {
     const char *id;
     const char *title; /* what must hold, for lists */
     int walks;         /* enum walk_kind, together */
+    int needs;         /* enum check_needs, together */
     /* Look. Fills the step's texts: where LACKING, summary says what lacks. */
     enum verdict (*see)(struct walk *walk, struct step *step);
     /* Make it hold; summary then says what was done. False with ERR. NULL: no way. */
@@ -120,6 +142,9 @@ extern const struct check checks[];
  * Tells every row to the walk's listener. Returns the exit status (enum error_code).
  */
 int checks_walk(struct walk *walk);
+
+/* Is ID a row of a health check? */
+bool checks_is_id(const char *id);
 
 /* Release what a walk has opened. */
 void walk_finish(struct walk *walk);

@@ -21,6 +21,17 @@ const struct command commands[] = {
       "  -v, --verbose   print every row\n"
       "  --json          a report for programs\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_propagate },
+    { "check", NULL, "[--format FORMAT] [HOST...]", "is everything well? for people and monitoring",
+      "  --format FORMAT  text, nagios, json or prometheus\n"
+      "  --check ID       only this row (may be given again); kpropctl(8) lists them\n"
+      "  --digest         compare the content of each replica, whatever that costs it\n"
+      "  --timeout SEC    give a host up after that (default 10)\n"
+      "  --output FILE    write there, whole or not at all\n"
+      "  --keytab FILE    credentials for the agents, if not root\n"
+      "  --ccache NAME    likewise, a credential cache\n\n"
+      "Without HOST this primary and all its replicas. Changes nothing, needs no root.\n"
+      "exit status: 0 ok, 1 warning, 2 critical, 3 unknown, and nothing else\n",
+      NEEDS_REALM, cmd_check, .trouble = 3 },
     { "list", NULL, "[--json]", "the replicas, and when each was last verified",
       "  --json          for programs\n", NEEDS_REALM, cmd_list },
     { "history", NULL, "[-n LINES] [HOST]", "what became of the runs, the newest first",

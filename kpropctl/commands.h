@@ -32,12 +32,14 @@ struct command {
      * go into ERR with ERROR_* returned: main prints them.
      */
     int (*run)(struct command_context *context, int argc, char **argv, struct error *err);
+    int trouble; /* exit status of usage, configuration and other errors of ours; 0: their code */
 };
 
 /* The table, ended by a NULL name. */
 extern const struct command commands[];
 
 int cmd_port(struct command_context *context, int argc, char **argv, struct error *err);
+int cmd_check(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_history(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_list(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_remove(struct command_context *context, int argc, char **argv, struct error *err);

@@ -28,6 +28,11 @@ static const struct config_key keys[] = {
     { "ticket_interval", CONFIG_DURATION, offsetof(struct configuration, ticket_interval), 0,
       30 * 86400 },
     { "keep_history", CONFIG_INTEGER, offsetof(struct configuration, keep_history), 0, 36500 },
+    { "age_warning", CONFIG_DURATION, offsetof(struct configuration, age_warning), 1, 365 * 86400 },
+    { "age_critical", CONFIG_DURATION, offsetof(struct configuration, age_critical), 1,
+      365 * 86400 },
+    { "check_keytab", CONFIG_PATH, offsetof(struct configuration, check_keytab), 0, 0 },
+    { "check_ccache", CONFIG_STRING, offsetof(struct configuration, check_ccache), 0, 0 },
     { "wait", CONFIG_BOOLEAN, offsetof(struct configuration, wait), 0, 0 },
     { "watch_settle", CONFIG_DURATION, offsetof(struct configuration, watch_settle), 0, 3600 },
     { "watch_interval", CONFIG_DURATION, offsetof(struct configuration, watch_interval), 0, 86400 },
@@ -48,6 +53,8 @@ configuration_load(const char *file, struct configuration *configuration, struct
     configuration->retries = 3;
     configuration->retry_delay = 2;
     configuration->keep_history = 90;
+    configuration->age_warning = 3600;
+    configuration->age_critical = 4 * 3600;
     configuration->wait = true;
     configuration->watch_settle = 1;
     configuration->watch_interval = 30;

@@ -28,9 +28,13 @@ struct configuration {
                             logins) is compared again though nothing was sent; 0: in each run */
     int ticket_interval; /* seconds between two AS exchanges with one replica; 0: in each run */
     int keep_history;    /* days; 0: for ever */
-    bool wait;           /* a second run of a realm waits for the first; else it leaves */
-    int watch_settle;    /* seconds from a change to the propagation that `watch` starts for it */
-    int watch_interval;  /* seconds at least between two of these */
+    int age_warning;     /* seconds since the last verified propagation, for health checks */
+    int age_critical;
+    char *check_keytab; /* credentials of health checks that do not run as root, or NULL */
+    char *check_ccache; /* likewise; counts before the keytab */
+    bool wait;          /* a second run of a realm waits for the first; else it leaves */
+    int watch_settle;   /* seconds from a change to the propagation that `watch` starts for it */
+    int watch_interval; /* seconds at least between two of these */
 };
 
 #define CONFIGURATION_FILE KPC_SYSCONFDIR "/kpropctl.conf"

@@ -25,6 +25,8 @@ struct member {
     int fd;
     ev_io readable;
     ev_child exited;
+    ev_timer late;
+    bool gave_up; /* it was not done in time */
     struct buffer line;
     struct host_result result;
     bool told; /* its result has come */
@@ -42,6 +44,7 @@ struct fleet {
     int status;
     fleet_serve *serve;
     void *closure;
+    int deadline;   /* seconds for each member, 0: none */
     size_t limit;   /* members at once */
     size_t started; /* members that were */
     size_t running; /* members not yet ended */
@@ -114,11 +117,16 @@ child_main(int fd, pid_t parent, const char *host, fleet_serve *serve, void *clo
     signal(SIGHUP, SIG_DFL);
     memset(&result, 0, sizeof(result));
     serve(closure, host, &listener, &result);
-    send_line(fd, json_pack("{s:i, s:i, s:b, s:I, s:f, s:I, s:I, s:I}", "end", result.status,
-                            "outcome", (int)result.outcome, "dry_run", result.dry_run, "bytes",
-                            (json_int_t)result.bytes, "seconds", result.seconds, "principals",
-                            (json_int_t)result.principals, "policies", (json_int_t)result.policies,
-                            "generation", (json_int_t)result.generation));
+    send_line(
+        fd, json_pack("{s:i, s:i, s:b, s:I, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:f, s:f, s:i, s:i}",
+                      "end", result.status, "outcome", (int)result.outcome, "dry_run",
+                      result.dry_run, "bytes", (json_int_t)result.bytes, "seconds", result.seconds,
+                      "principals", (json_int_t)result.principals, "policies",
+                      (json_int_t)result.policies, "generation", (json_int_t)result.generation,
+                      "primary", result.primary, "verified_at", (json_int_t)result.verified_at,
+                      "behind", (json_int_t)result.behind, "load_seconds", result.load_seconds,
+                      "verify_seconds", result.verify_seconds, "age_warning", result.age_warning,
+                      "age_critical", result.age_critical));
     _exit(result.status);
 }
 
@@ -158,6 +166,13 @@ take_end(struct member *m, const json_t *object)
         .principals = (uint64_t)json_integer_value(json_object_get(object, "principals")),
         .policies = (uint64_t)json_integer_value(json_object_get(object, "policies")),
         .generation = json_integer_value(json_object_get(object, "generation")),
+        .primary = json_is_true(json_object_get(object, "primary")),
+        .verified_at = json_integer_value(json_object_get(object, "verified_at")),
+        .behind = json_integer_value(json_object_get(object, "behind")),
+        .load_seconds = json_number_value(json_object_get(object, "load_seconds")),
+        .verify_seconds = json_number_value(json_object_get(object, "verify_seconds")),
+        .age_warning = (int)json_integer_value(json_object_get(object, "age_warning")),
+        .age_critical = (int)json_integer_value(json_object_get(object, "age_critical")),
     };
 }
 
@@ -193,6 +208,11 @@ tell_lost(struct member *m, int wait_status)
         step_summary(&step, "interrupted by %s", strsignal(m->fleet->interrupted));
         step_hint(&step, "run the same command again: it goes on from what it finds");
         m->result.status = ERROR_FAILED;
+    } else if (m->gave_up) {
+        step_summary(&step, "no result within %d s", m->fleet->deadline);
+        step_hint(&step, "the last row above is where it hangs; --timeout gives it longer");
+        step.id = "timeout";
+        m->result.status = ERROR_UNREACHABLE;
     } else if (WIFSIGNALED(wait_status)) {
         step_summary(&step, "the process that served this host was killed by signal %d (%s)",
                      WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
@@ -218,6 +238,7 @@ maybe_end(struct member *m, int wait_status)
     fleet->output->backend->end(fleet->output, m->index, &m->result);
     if (m->result.status > fleet->status)
         fleet->status = m->result.status;
+    ev_timer_stop(fleet->loop, &m->late);
     fleet->running--;
     start_more(fleet);
     if (fleet->running == 0)
@@ -278,6 +299,18 @@ on_patience(struct ev_loop *loop, ev_timer *watcher, int events)
 }
 
 static void
+on_late(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    struct member *m = watcher->data;
+
+    (void)loop;
+    (void)events;
+    m->gave_up = true;
+    if (m->running)
+        kill(m->pid, SIGKILL);
+}
+
+static void
 on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 {
     struct fleet *fleet = watcher->data;
@@ -311,6 +344,10 @@ start_member(struct fleet *fleet, size_t index)
     ev_child_init(&m->exited, on_exit_of_child, m->pid, 0);
     m->exited.data = m;
     ev_child_start(fleet->loop, &m->exited);
+    ev_timer_init(&m->late, on_late, fleet->deadline, 0);
+    m->late.data = m;
+    if (fleet->deadline > 0)
+        ev_timer_start(fleet->loop, &m->late);
     return true;
 }
 
@@ -334,10 +371,13 @@ start_more(struct fleet *fleet)
 }
 
 int
-fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit, struct error *err)
+fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit, int deadline,
+          struct error *err)
 {
     static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-    struct fleet fleet = { .output = output, .serve = serve, .closure = closure, .limit = limit };
+    struct fleet fleet = {
+        .output = output, .serve = serve, .closure = closure, .limit = limit, .deadline = deadline
+    };
 
     fleet.loop = ev_default_loop(0);
     fleet.members = calloc(output->count, sizeof(*fleet.members));

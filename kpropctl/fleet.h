@@ -18,10 +18,11 @@ typedef void fleet_serve(void *closure, const char *host, const struct walk_list
 
 /*
  * Serve all hosts of OUTPUT side by side, at most LIMIT at once, each in a child, telling OUTPUT.
+ * A host that is not done DEADLINE seconds after it was begun (0: no matter) is given up.
  * SIGINT, SIGTERM and SIGHUP end the children (whose own children die with them) and then return.
  * Returns the worst exit status; ERROR_INTERNAL with ERR if nothing could be started.
  */
-int fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit,
+int fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit, int deadline,
               struct error *err);
 
 #endif

@@ -62,13 +62,14 @@ find_command(const char *name)
     return NULL;
 }
 
+/* Print ERR; the exit status that it means to COMMAND (NULL: to kpropctl itself). */
 static int
-report(const struct error *err)
+report(const struct command *command, const struct error *err)
 {
     fprintf(stderr, "kpropctl: %s\n", err->text);
     if (err->hint[0] != '\0')
         fprintf(stderr, "kpropctl: %s\n", err->hint);
-    return err->code;
+    return command != NULL && command->trouble != 0 ? command->trouble : err->code;
 }
 
 static bool
@@ -79,6 +80,16 @@ wants_help(int argc, char **argv)
             return true;
     }
     return false;
+}
+
+/* The realm, and what the configuration says of it, where the row wants them. */
+static bool
+load_realm(const struct command *command, struct command_context *context, struct error *err)
+{
+    return !(command->needs & NEEDS_REALM) ||
+           (realm_load(context->realm_name, &context->realm, err) &&
+            configuration_for_realm(context->configuration_file, context->realm->name,
+                                    context->configuration, err));
 }
 
 static int
@@ -92,13 +103,15 @@ run_command(const struct command *command, struct command_context *context, int 
         error_set(&err, ERROR_REFUSED, "cannot run '%s' as user %ld: it needs root", command->name,
                   (long)geteuid());
         error_hint(&err, "run it with sudo");
-        return report(&err);
+        return report(command, &err);
     }
-    if ((command->needs & NEEDS_REALM) && !realm_load(context->realm_name, &context->realm, &err))
-        return report(&err);
+    if (!load_realm(command, context, &err)) {
+        realm_free(context->realm);
+        return report(command, &err);
+    }
     status = command->run(context, argc, argv, &err);
     realm_free(context->realm);
-    return err.code != ERROR_NONE ? report(&err) : status;
+    return err.code != ERROR_NONE ? report(command, &err) : status;
 }
 
 /* argv from the command's name on, with getopt started anew. */
@@ -165,7 +178,7 @@ main(int argc, char **argv)
     error_clear(&err);
     if (!configuration_load(file, &configuration, &err)) {
         configuration_free(&configuration);
-        return report(&err);
+        return report(optind < argc ? find_command(argv[optind]) : NULL, &err);
     }
     if (test_only) {
         printf("kpropctl: %s is good\n", file != NULL ? file : CONFIGURATION_FILE);

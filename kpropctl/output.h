@@ -32,6 +32,13 @@ struct host_result {
     uint64_t principals;
     uint64_t policies;
     int64_t generation;
+    bool primary;        /* of a health check: this is the primary itself */
+    int64_t verified_at; /* likewise: seconds since the epoch, 0: never, or not told */
+    int64_t behind;
+    double load_seconds;
+    double verify_seconds;
+    int age_warning; /* the thresholds of row "age", seconds */
+    int age_critical;
 };
 
 /* Nothing but HOST_UNCHANGED and HOST_VERIFIED is good. */
@@ -53,6 +60,11 @@ struct output_backend {
  * the hosts that are not well; json: docs/protocol.md.
  */
 extern const struct output_backend output_text, output_brief, output_quiet, output_json;
+
+/* Of a health check: for people, worst first; a monitoring plugin's; a documented object; the text
+ * format of Prometheus. */
+extern const struct output_backend output_check_text, output_nagios, output_check_json,
+    output_prometheus;
 
 struct output_host; /* the backend's own, one for each host */
 
@@ -78,6 +90,15 @@ struct output *output_new(const struct output_backend *backend, FILE *stream, co
 
 /* Tell what is still to be told, and free it. */
 void output_finish(struct output *output);
+
+/* What the backends that tell all at the end have collected: functions of a backend, and the array
+ * of the hosts' reports (borrowed; docs/protocol.md), which output_collect_free ends. */
+void output_collect_step(struct output *output, size_t host, const struct step *step);
+void output_collect_progress(struct output *output, size_t host, const char *id, uint64_t done,
+                             uint64_t total, double seconds);
+void output_collect_end(struct output *output, size_t host, const struct host_result *result);
+const json_t *output_collected(const struct output *output, size_t host);
+void output_collect_free(struct output *output);
 
 /* TEXT without control characters (line feeds stay where LINES), cut on a whole character, in OUT.
  */

@@ -34,6 +34,20 @@ bool make_kdc(struct walk *walk, struct step *step, struct error *err);
 /* rows_role.c: is the replica a primary itself? */
 enum verdict see_role(struct walk *walk, struct step *step);
 
+/* rows_check.c: what only a health check asks, of a replica */
+enum verdict see_found(struct walk *walk, struct step *step);
+enum verdict see_age(struct walk *walk, struct step *step);
+enum verdict see_stalled(struct walk *walk, struct step *step);
+enum verdict see_leftovers(struct walk *walk, struct step *step);
+enum verdict see_held(struct walk *walk, struct step *step);
+
+/* rows_health.c: what only a health check asks, of the primary */
+enum verdict see_kadmind_here(struct walk *walk, struct step *step);
+enum verdict see_state(struct walk *walk, struct step *step);
+enum verdict see_debris(struct walk *walk, struct step *step);
+enum verdict see_schedule(struct walk *walk, struct step *step);
+enum verdict see_competitors(struct walk *walk, struct step *step);
+
 /* rows_port.c: who holds kpropd's port, and can it be reached? */
 enum verdict see_port(struct walk *walk, struct step *step);
 bool make_port(struct walk *walk, struct step *step, struct error *err);
@@ -56,6 +70,9 @@ bool make_record(struct walk *walk, struct step *step, struct error *err);
  * not answer.
  */
 const json_t *walk_facts(struct walk *walk, struct step *step);
+
+/* The database through libkadm5, opened when first asked for. NULL, with STEP telling why. */
+struct principals *walk_principals(struct walk *walk, struct step *step);
 
 /* The keytab with this primary's own key. */
 const char *walk_keytab(const struct walk *walk);

@@ -363,6 +363,10 @@ see_ticket(struct walk *walk, struct step *step)
         step_summary(step, "would get a ticket from the KDC of %s alone", walk->replica.host);
         return UNTOLD;
     }
+    if (walk->keytab == NULL) {
+        step_summary(step, "cannot be told without a keytab: a credential cache proves no KDC");
+        return UNTOLD;
+    }
     if (walk->kind == WALK_PROPAGATE && walk->configuration->ticket_interval > 0 &&
         time(NULL) - walk->memory.ticketed_at < walk->configuration->ticket_interval) {
         walk->ticket_verified = true;
@@ -370,19 +374,18 @@ see_ticket(struct walk *walk, struct step *step)
                      (long long)(time(NULL) - walk->memory.ticketed_at));
         return HOLDS;
     }
-    facts = walk_facts(walk, step);
-    if (facts == NULL)
+    facts = walk->agent != NULL ? walk_facts(walk, step) : NULL;
+    if (facts == NULL && walk->kind != WALK_CHECK)
         return IMPOSSIBLE;
-    port = (int)fact_integer(facts, "realm", "kdc_port");
-    if (!tickets_prove(walk->primary.principal, walk->keytab, walk->realm->name,
-                       walk->replica.address, port > 0 && port < 65536 ? port : 88, TICKET_TIMEOUT,
-                       &proof, &err)) {
+    port = facts != NULL ? (int)fact_integer(facts, "realm", "kdc_port") : walk->realm->kdc_port;
+    if (!tickets_prove(walk->client, walk->keytab, walk->realm->name, walk->replica.address,
+                       port > 0 && port < 65536 ? port : 88, TICKET_TIMEOUT, &proof, &err)) {
         step_error(step, &err);
         return IMPOSSIBLE;
     }
     walk->ticket_verified = walk->ticketed = true;
     step_summary(step, "the KDC of %s issued a ticket for %s in %.0f ms", walk->replica.host,
-                 walk->primary.principal, proof.seconds * 1000);
+                 walk->client, proof.seconds * 1000);
     return HOLDS;
 }
 

@@ -134,6 +134,7 @@ judge_holders(struct walk *walk, struct step *step, const json_t *report)
     if (json_is_false(json_object_get(report, "lasting"))) {
         step_summary(step, "port %lld on %s will be reserved by portreserve again at the next boot",
                      (long long)fact_integer(report, "port", NULL), walk->replica.host);
+        step->mild = true;
         return LACKING;
     }
     return HOLDS;

@@ -39,6 +39,19 @@ see_programs(struct walk *walk, struct step *step)
     return HOLDS;
 }
 
+struct principals *
+walk_principals(struct walk *walk, struct step *step)
+{
+    struct error err;
+
+    if (walk->principals == NULL) {
+        walk->principals = principals_open(walk->realm, &err);
+        if (walk->principals == NULL)
+            step_error(step, &err);
+    }
+    return walk->principals;
+}
+
 enum verdict
 see_primary(struct walk *walk, struct step *step)
 {
@@ -52,8 +65,9 @@ see_primary(struct walk *walk, struct step *step)
     }
     if (see_programs(walk, step) != HOLDS)
         return IMPOSSIBLE;
-    walk->principals = principals_open(realm, &err);
-    if (walk->principals == NULL || !names_look_up(NULL, realm->name, &walk->primary, &err)) {
+    if (walk_principals(walk, step) == NULL)
+        return IMPOSSIBLE;
+    if (!names_look_up(NULL, realm->name, &walk->primary, &err)) {
         step_error(step, &err);
         return IMPOSSIBLE;
     }
@@ -93,8 +107,9 @@ load_memory(struct walk *walk)
     struct error ignored;
     struct state *state = state_open(walk->configuration->state_dir, NULL, true, &ignored);
 
-    if (state == NULL ||
-        !state_memory(state, walk->realm->name, walk->replica.host, &walk->memory, &ignored))
+    walk->memory_told = state != NULL && state_memory(state, walk->realm->name, walk->replica.host,
+                                                      &walk->memory, &ignored);
+    if (!walk->memory_told)
         memset(&walk->memory, 0, sizeof(walk->memory));
     state_close(state);
 }
@@ -105,7 +120,9 @@ see_name(struct walk *walk, struct step *step)
     struct names *names = &walk->replica;
     struct error err;
 
-    if (!names_look_up(walk->host, walk->realm->name, names, &err)) {
+    if (!names_look_up(walk->host, walk->realm->name, names, &err) ||
+        (walk->primary.host[0] == '\0' &&
+         !names_look_up(NULL, walk->realm->name, &walk->primary, &err))) {
         step_error(step, &err);
         return IMPOSSIBLE;
     }
@@ -155,8 +172,11 @@ see_principals(struct walk *walk, struct step *step)
 {
     const char *missing[2];
     struct error err;
-    int count = missing_principals(walk, missing, &err);
+    int count;
 
+    if (walk_principals(walk, step) == NULL)
+        return IMPOSSIBLE;
+    count = missing_principals(walk, missing, &err);
     if (count < 0) {
         step_error(step, &err);
         return IMPOSSIBLE;

@@ -106,15 +106,40 @@ walk_facts(struct walk *walk, struct step *step)
     return NULL;
 }
 
+/* Whose tickets a walk uses: this primary's host principal, or a monitor's own. */
+static bool
+obtain_tickets(struct walk *walk, bool fresh, struct error *err)
+{
+    const struct configuration *configuration = walk->configuration;
+    char cache[PATH_MAX];
+
+    snprintf(walk->client, sizeof(walk->client), "%s", walk->primary.principal);
+    if (walk->kind == WALK_CHECK && configuration->check_ccache != NULL) {
+        tickets_use(configuration->check_ccache);
+        walk->keytab = NULL;
+        return true;
+    }
+    if (walk->kind == WALK_CHECK && configuration->check_keytab != NULL) {
+        walk->keytab = configuration->check_keytab;
+        if (!tickets_keytab_principal(walk->keytab, walk->client, sizeof(walk->client), err))
+            return false;
+    }
+    if (geteuid() != 0 && walk->keytab != configuration->check_keytab) {
+        error_set(err, ERROR_USAGE, "no credentials to ask the agents with");
+        return error_hint(err,
+                          "give --keytab or --ccache, or set check_keytab in kpropctl.conf; the "
+                          "principal must be in the agents' acl_read");
+    }
+    snprintf(cache, sizeof(cache), "%s/%s.ccache", configuration->runtime_dir, walk->realm->name);
+    return tickets_obtain(walk->client, walk->keytab, geteuid() == 0 ? cache : "/nonexistent/cache",
+                          fresh, err);
+}
+
 static bool
 connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct error *err)
 {
-    char cache[PATH_MAX];
-
     *fault = REMOTE_NO_TICKET;
-    snprintf(cache, sizeof(cache), "%s/%s.ccache", walk->configuration->runtime_dir,
-             walk->realm->name);
-    if (!tickets_obtain(walk->primary.principal, walk->keytab, cache, fresh, err))
+    if (!obtain_tickets(walk, fresh, err))
         return false;
     walk->agent =
         remote_open(walk->replica.host, walk->configuration->agent_port, walk->replica.principal,
@@ -268,6 +293,8 @@ see_replica_keytab(struct walk *walk, struct step *step)
 
     if (facts == NULL)
         return IMPOSSIBLE;
+    if (walk_principals(walk, step) == NULL)
+        return IMPOSSIBLE;
     if (!principals_kvno(walk->principals, walk->replica.principal, &kvno, &err)) {
         step_error(step, &err);
         return IMPOSSIBLE;
@@ -408,6 +435,7 @@ see_loader(struct walk *walk, struct step *step)
     }
     step_summary(step, "%s loads with kdb5_util alone, which can destroy the database",
                  fact_text(kpropd, "unit", NULL));
+    step->mild = true;
     return LACKING;
 }
 

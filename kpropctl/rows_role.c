@@ -176,6 +176,10 @@ see_role(struct walk *walk, struct step *step)
         return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
     if (see_kadmind(walk, step, facts) == REFUSED)
         return REFUSED;
+    if (walk->kind == WALK_CHECK) {
+        step_summary(step, "kadmind is off on %s", walk->replica.host);
+        return HOLDS;
+    }
     if (walk->kind == WALK_PROPAGATE && walk->memory.content.generation != 0) {
         step_summary(step, "%s is a replica that was verified before, and its kadmind is off",
                      walk->replica.host);

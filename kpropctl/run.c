@@ -249,7 +249,8 @@ tell_walks(struct run *run, struct error *err)
         error_memory(err);
         return ERROR_INTERNAL;
     }
-    status = fleet_run(output, serve, run, (size_t)request->context->configuration->parallel, err);
+    status =
+        fleet_run(output, serve, run, (size_t)request->context->configuration->parallel, 0, err);
     output_finish(output);
     return status;
 }

@@ -86,8 +86,9 @@ abandoned(int parent, const char *name)
     return free_to_remove;
 }
 
+/* Count what killed runs have left in FOLDER, and remove it if so told. */
 static unsigned
-remove_debris(const char *folder)
+find_debris(const char *folder, bool remove)
 {
     DIR *dir = opendir(folder);
     struct dirent *entry;
@@ -96,7 +97,8 @@ remove_debris(const char *folder)
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         if (strncmp(entry->d_name, "run.", 4) != 0 || !abandoned(dirfd(dir), entry->d_name))
             continue;
-        remove_folder(dirfd(dir), entry->d_name);
+        if (remove)
+            remove_folder(dirfd(dir), entry->d_name);
         count++;
     }
     if (dir != NULL)
@@ -159,7 +161,7 @@ spool_open(const struct configuration *configuration, const struct realm *realm,
     if (!file_make_folder(configuration->state_dir, 0750, err) ||
         !file_make_folder(path, 0700, err))
         goto failed;
-    *debris = remove_debris(path);
+    *debris = find_debris(path, true);
     snprintf(spool->folder, sizeof(spool->folder), "%s/dump/run.XXXXXX", configuration->state_dir);
     if (mkdtemp(spool->folder) == NULL) {
         error_errno(err, ERROR_INTERNAL, errno, "cannot create a folder in %s", path);
@@ -175,6 +177,15 @@ spool_open(const struct configuration *configuration, const struct realm *realm,
 failed:
     spool_close(spool);
     return NULL;
+}
+
+unsigned
+spool_debris(const struct configuration *configuration)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/dump", configuration->state_dir);
+    return find_debris(path, false);
 }
 
 void

@@ -66,6 +66,9 @@ void spool_look(struct spool *spool, struct spool_dump *dump);
  */
 bool spool_raise(struct spool *spool, int64_t least, struct spool_dump *dump, struct error *err);
 
+/* How many folders of killed runs are there, which the next run will remove. Needs root. */
+unsigned spool_debris(const struct configuration *configuration);
+
 /* Bytes that a dump of the database may need on the spool's file system, and those free there. */
 bool spool_space(const struct configuration *configuration, const struct realm *realm,
                  uint64_t *needed, uint64_t *available, char *folder, size_t size,

@@ -97,7 +97,13 @@ struct state_memory {
     struct state_content content; /* that it was last verified to hold; generation 0: never */
     int64_t digested_at;          /* when its digest was last compared and good, 0: never */
     int64_t ticketed_at;
-    double slowest_rate; /* bytes per second of the slowest of its last 20 transfers, or 0 */
+    int64_t verified_at;     /* when it was last verified or found unchanged, 0: never */
+    int64_t behind;          /* generations made since the one it was verified to hold */
+    double transfer_seconds; /* of its last transfer that was verified, or 0 */
+    double load_seconds;     /* likewise */
+    double verify_seconds;   /* likewise */
+    uint64_t bytes;          /* likewise */
+    double slowest_rate;     /* bytes per second of the slowest of its last 20 transfers, or 0 */
 };
 
 bool state_memory(struct state *state, const char *realm, const char *host,

@@ -63,6 +63,28 @@ fetch_number(struct state *state, const char *sql, const char *realm, const char
     return value;
 }
 
+static void
+read_last_transfer(struct state *state, const char *realm, const char *host, struct state_memory *m,
+                   bool *ok)
+{
+    sqlite3_stmt *stmt = state_prepare(state,
+                                       "SELECT transfer_seconds, load_seconds, verify_seconds,"
+                                       " bytes FROM outcome WHERE realm = ?1 AND host = ?2"
+                                       " AND result = 'verified' ORDER BY id DESC LIMIT 1",
+                                       "ss", realm, host);
+    int step = stmt == NULL ? SQLITE_ERROR : sqlite3_step(stmt);
+
+    if (step == SQLITE_ROW) {
+        m->transfer_seconds = sqlite3_column_double(stmt, 0);
+        m->load_seconds = sqlite3_column_double(stmt, 1);
+        m->verify_seconds = sqlite3_column_double(stmt, 2);
+        m->bytes = (uint64_t)sqlite3_column_int64(stmt, 3);
+    }
+    sqlite3_finalize(stmt);
+    if (step != SQLITE_ROW && step != SQLITE_DONE)
+        *ok = false;
+}
+
 bool
 state_memory(struct state *state, const char *realm, const char *host, struct state_memory *m,
              struct error *err)
@@ -91,6 +113,19 @@ state_memory(struct state *state, const char *realm, const char *host, struct st
                                            "SELECT max(finished) FROM outcome WHERE realm = ?1"
                                            " AND host = ?2 AND ticketed",
                                            realm, host, &ok);
+    m->verified_at = (int64_t)fetch_number(state,
+                                           "SELECT max(finished) FROM outcome WHERE realm = ?1"
+                                           " AND host = ?2"
+                                           " AND result IN ('verified', 'unchanged')",
+                                           realm, host, &ok);
+    read_last_transfer(state, realm, host, m, &ok);
+    m->behind = (int64_t)fetch_number(state,
+                                      "SELECT count(*) FROM content WHERE realm = ?1"
+                                      " AND generation > coalesce((SELECT generation FROM outcome"
+                                      " WHERE realm = ?1 AND host = ?2"
+                                      " AND result IN ('verified', 'unchanged')"
+                                      " ORDER BY id DESC LIMIT 1), 0)",
+                                      realm, host, &ok);
     m->slowest_rate = fetch_number(state,
                                    "SELECT min(bytes / transfer_seconds) FROM (SELECT bytes,"
                                    " transfer_seconds FROM outcome WHERE realm = ?1 AND host = ?2"

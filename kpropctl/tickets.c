@@ -165,6 +165,46 @@ cleanup:
     return ok;
 }
 
+void
+tickets_use(const char *ccache)
+{
+    setenv("KRB5CCNAME", ccache, 1);
+}
+
+bool
+tickets_keytab_principal(const char *keytab, char *name, size_t size, struct error *err)
+{
+    krb5_context context = NULL;
+    krb5_keytab kt = NULL;
+    krb5_keytab_entry entry;
+    krb5_kt_cursor cursor;
+    krb5_error_code code;
+    char *text = NULL;
+
+    if (krb5_init_context(&context) != 0)
+        return error_set(err, ERROR_USAGE, "cannot read krb5.conf");
+    code = krb5_kt_resolve(context, keytab, &kt);
+    if (code == 0)
+        code = krb5_kt_start_seq_get(context, kt, &cursor);
+    if (code == 0) {
+        code = krb5_kt_next_entry(context, kt, &entry, &cursor);
+        if (code == 0) {
+            code = krb5_unparse_name(context, entry.principal, &text);
+            krb5_free_keytab_entry_contents(context, &entry);
+        }
+        krb5_kt_end_seq_get(context, kt, &cursor);
+    }
+    if (code == 0)
+        snprintf(name, size, "%s", text);
+    else
+        failed(context, code, err, "read keytab", keytab);
+    krb5_free_unparsed_name(context, text);
+    if (kt != NULL)
+        krb5_kt_close(context, kt);
+    krb5_free_context(context);
+    return code == 0;
+}
+
 /* A context that knows one KDC alone. The profile comes from memory: no file is left behind. */
 static krb5_error_code
 lone_context(const char *realm, const char *address, int port, krb5_context *context)

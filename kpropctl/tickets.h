@@ -7,6 +7,7 @@
 #include "common/errors.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Make a ticket-granting ticket of PRINCIPAL the default credentials of this process (in memory,
@@ -17,6 +18,12 @@
  */
 bool tickets_obtain(const char *principal, const char *keytab, const char *cache, bool fresh,
                     struct error *err);
+
+/* Use credential cache CCACHE, somebody else's making, as the default of this process. */
+void tickets_use(const char *ccache);
+
+/* The first principal of KEYTAB into NAME. */
+bool tickets_keytab_principal(const char *keytab, char *name, size_t size, struct error *err);
 
 struct ticket_proof {
     double seconds;
