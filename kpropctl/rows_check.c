@@ -168,13 +168,17 @@ see_held(struct walk *walk, struct step *step)
 enum verdict
 see_stalled(struct walk *walk, struct step *step)
 {
-    const json_t *facts = walk_facts(walk, step), *connection;
+    const json_t *facts = walk_facts(walk, step), *connections, *connection;
     size_t index;
 
     if (facts == NULL)
         return IMPOSSIBLE;
-    json_array_foreach(json_object_get(json_object_get(facts, "kpropd"), "connections"), index,
-                       connection)
+    connections = json_object_get(json_object_get(facts, "kpropd"), "connections");
+    if (!json_is_array(connections)) {
+        step_summary(step, "the agent of %s does not tell", walk->replica.host);
+        return UNTOLD;
+    }
+    json_array_foreach(connections, index, connection)
     {
         double idle = json_number_value(json_object_get(connection, "idle"));
 
@@ -199,6 +203,10 @@ see_leftovers(struct walk *walk, struct step *step)
     if (facts == NULL)
         return IMPOSSIBLE;
     leftovers = json_object_get(facts, "leftovers");
+    if (!json_is_array(leftovers)) {
+        step_summary(step, "the agent of %s does not tell", walk->replica.host);
+        return UNTOLD;
+    }
     if (json_array_size(leftovers) == 0) {
         step_summary(step, "nothing is left of an interrupted load");
         return HOLDS;

@@ -4,6 +4,7 @@
 #include "common/files.h"
 #include "kpropctl/state_sql.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -172,6 +173,10 @@ open_file(struct state *state, const char *dir, const char *group, bool read_onl
 {
     int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 
+    if (read_only && access(state->path, F_OK) != 0 && errno == ENOENT) {
+        error_set(err, ERROR_INTERNAL, "there is no state database yet (%s)", state->path);
+        return error_hint(err, "'kpropctl setup-slave HOST' makes the first replica, and it");
+    }
     if (!read_only && !file_make_folder(dir, 0750, err))
         return false;
     if (sqlite3_open_v2(state->path, &state->db, flags, NULL) != SQLITE_OK)
