@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 256 * 1024 };
+enum { CHUNK = 256 * 1024, THREADS = 4, PART_MIN = 8 << 20 };
 
 /* Data files are in the order in which a promotion renames them. */
 static const struct backend backends[] = {
@@ -203,38 +204,83 @@ read_at(int fd, char *data, size_t len, off_t at)
     return (ssize_t)got;
 }
 
-/* Make the content of TO that of FROM, writing only what differs. */
+/* One part of a file to be brought up to date; END may be beyond the end of FROM. */
+struct part {
+    int from;
+    int to;
+    off_t begin;
+    off_t end;
+    int code; /* errno of what failed, or 0 */
+};
+
+static bool
+refresh_chunk(const struct part *part, char *ours, char *theirs, off_t at, ssize_t *len)
+{
+    size_t want = part->end - at < CHUNK ? (size_t)(part->end - at) : CHUNK;
+    ssize_t have;
+
+    *len = read_at(part->from, theirs, want, at);
+    if (*len <= 0)
+        return *len == 0;
+    have = read_at(part->to, ours, (size_t)*len, at);
+    if (have < 0)
+        return false;
+    return (have == *len && memcmp(ours, theirs, (size_t)*len) == 0) ||
+           write_at(part->to, theirs, (size_t)*len, at);
+}
+
+static void *
+refresh_part(void *arg)
+{
+    struct part *part = arg;
+    char *ours = malloc(CHUNK), *theirs = malloc(CHUNK);
+    ssize_t len = 1;
+
+    part->code = ours == NULL || theirs == NULL ? ENOMEM : 0;
+    for (off_t at = part->begin; part->code == 0 && at < part->end && len > 0; at += len) {
+        if (!refresh_chunk(part, ours, theirs, at, &len))
+            part->code = errno;
+    }
+    free(ours);
+    free(theirs);
+    return NULL;
+}
+
+/*
+ * Make the content of TO that of FROM, writing only what differs. Large files in several threads:
+ * somebody may be holding the database's lock over this.
+ */
 static bool
 copy_differing(int from, int to)
 {
-    char *ours = malloc(CHUNK), *theirs = malloc(CHUNK);
-    bool ok = false;
-    off_t at = 0;
+    struct part parts[THREADS];
+    pthread_t threads[THREADS];
+    bool started[THREADS] = { false };
+    struct stat st;
+    size_t count;
 
-    errno = ENOMEM;
-    if (ours == NULL || theirs == NULL)
-        goto cleanup;
-    for (;;) {
-        ssize_t n = read_at(from, theirs, CHUNK, at), have;
+    if (fstat(from, &st) != 0)
+        return false;
+    count = st.st_size < THREADS * PART_MIN ? 1 : THREADS;
+    for (size_t i = 0; i < count; i++) {
+        off_t share = st.st_size / (off_t)count / CHUNK * CHUNK;
 
-        if (n < 0)
-            goto cleanup;
-        if (n == 0)
-            break;
-        have = read_at(to, ours, (size_t)n, at);
-        if (have < 0)
-            goto cleanup;
-        if ((have != n || memcmp(ours, theirs, (size_t)n) != 0) &&
-            !write_at(to, theirs, (size_t)n, at))
-            goto cleanup;
-        at += n;
+        parts[i] = (struct part){ from, to, share * (off_t)i, share * (off_t)(i + 1), 0 };
+        if (i + 1 == count)
+            parts[i].end = st.st_size;
+        else
+            started[i] = pthread_create(&threads[i], NULL, refresh_part, &parts[i]) == 0;
+        if (!started[i])
+            refresh_part(&parts[i]);
     }
-    ok = ftruncate(to, at) == 0;
-
-cleanup:
-    free(ours);
-    free(theirs);
-    return ok;
+    errno = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (started[i])
+            pthread_join(threads[i], NULL);
+        if (parts[i].code != 0)
+            errno = parts[i].code;
+    }
+    return errno == 0 && ftruncate(to, st.st_size) == 0;
 }
 
 static bool
