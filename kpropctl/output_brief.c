@@ -32,6 +32,7 @@ is_remarkable(const struct step *step)
     case LEVEL_WARNING:
     case LEVEL_FAILED:
     case LEVEL_REFUSED:
+    case LEVEL_UNKNOWN:
         return true;
     case LEVEL_FIXED:
         return strcmp(step->id, "propagate") != 0 || step->detail[0] != '\0';
