@@ -1,6 +1,6 @@
 /*
- * cmd_check - kpropctl check [HOST…]: the table of checks, only looking. The exit status is that of
- * a monitoring plugin in every format; usage and configuration errors are 3 too.
+ * cmd_check - kpropctl check and status [HOST…]: the table of checks, only looking. The exit status
+ * is that of a monitoring plugin in every format; usage and configuration errors are 3 too.
  */
 #include "common/files.h"
 #include "kpropctl/commands.h"
@@ -24,7 +24,9 @@ enum {
     OPTION_DIGEST,
     OPTION_KEYTAB,
     OPTION_CCACHE,
-    MAX_CHECKS = 64
+    OPTION_JSON,
+    MAX_CHECKS = 64,
+    WATCH_SECONDS = 5
 };
 
 static const struct option options[] = {
@@ -38,6 +40,15 @@ static const struct option options[] = {
     { NULL, 0, NULL, 0 },
 };
 
+static const struct option status_options[] = {
+    { "json", no_argument, NULL, OPTION_JSON },
+    { "watch", no_argument, NULL, 'w' },
+    { "timeout", required_argument, NULL, OPTION_TIMEOUT },
+    { "keytab", required_argument, NULL, OPTION_KEYTAB },
+    { "ccache", required_argument, NULL, OPTION_CCACHE },
+    { NULL, 0, NULL, 0 },
+};
+
 struct checking {
     struct command_context *context;
     const struct output_backend *backend;
@@ -46,6 +57,7 @@ struct checking {
     const char *file; /* --output, or NULL */
     int timeout;
     bool digest;
+    bool watch;        /* again and again, on a terminal */
     char primary[256]; /* this host's name among the hosts */
 };
 
@@ -119,8 +131,14 @@ take_option(struct checking *c, int option, struct error *err)
         return take_string(&c->context->configuration->check_keytab, optarg, err);
     case OPTION_CCACHE:
         return take_string(&c->context->configuration->check_ccache, optarg, err);
+    case OPTION_JSON:
+        c->backend = &output_check_json;
+        return true;
+    case 'w':
+        c->watch = true;
+        return true;
     default:
-        return error_set(err, ERROR_USAGE, "check: bad option");
+        return error_set(err, ERROR_USAGE, "bad option");
     }
 }
 
@@ -206,8 +224,26 @@ all_hosts(struct checking *c, json_t **replicas, char ***list, size_t *count, st
     return true;
 }
 
+/* Once, or until somebody ends it. */
 static enum health
-run_checks(struct checking *c, int argc, char **argv, struct error *err)
+tell_again(struct checking *c, char *const *hosts, size_t count, struct error *err)
+{
+    enum health health;
+
+    for (;;) {
+        if (c->watch)
+            fputs("\033[H\033[2J", stdout);
+        health = tell(c, hosts, count, err);
+        if (!c->watch || err->code != ERROR_NONE)
+            return health;
+        fflush(stdout);
+        sleep(WATCH_SECONDS);
+    }
+}
+
+static enum health
+run_checks(struct checking *c, const char *letters, const struct option *table, int argc,
+           char **argv, struct error *err)
 {
     struct names own;
     json_t *replicas = NULL;
@@ -216,7 +252,7 @@ run_checks(struct checking *c, int argc, char **argv, struct error *err)
     enum health health = HEALTH_UNKNOWN;
     int option;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, letters, table, NULL)) != -1) {
         if (!take_option(c, option, err))
             return HEALTH_UNKNOWN;
     }
@@ -225,9 +261,9 @@ run_checks(struct checking *c, int argc, char **argv, struct error *err)
         return HEALTH_UNKNOWN;
     snprintf(c->primary, sizeof(c->primary), "%s", own.host);
     if (optind < argc)
-        health = tell(c, argv + optind, (size_t)(argc - optind), err);
+        health = tell_again(c, argv + optind, (size_t)(argc - optind), err);
     else if (all_hosts(c, &replicas, &list, &count, err))
-        health = tell(c, list, count, err);
+        health = tell_again(c, list, count, err);
     free(list);
     json_decref(replicas);
     return health;
@@ -241,7 +277,22 @@ cmd_check(struct command_context *context, int argc, char **argv, struct error *
         .backend = &output_check_text,
         .timeout = 10,
     };
-    enum health health = run_checks(&c, argc, argv, err);
+    enum health health = run_checks(&c, "", options, argc, argv, err);
+
+    if (err->code != ERROR_NONE)
+        err->code = HEALTH_UNKNOWN;
+    return (int)health;
+}
+
+int
+cmd_status(struct command_context *context, int argc, char **argv, struct error *err)
+{
+    struct checking c = {
+        .context = context,
+        .backend = &output_status,
+        .timeout = 10,
+    };
+    enum health health = run_checks(&c, "w", status_options, argc, argv, err);
 
     if (err->code != ERROR_NONE)
         err->code = HEALTH_UNKNOWN;

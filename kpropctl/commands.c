@@ -32,6 +32,14 @@ const struct command commands[] = {
       "Without HOST this primary and all its replicas. Changes nothing, needs no root.\n"
       "exit status: 0 ok, 1 warning, 2 critical, 3 unknown, and nothing else\n",
       NEEDS_REALM, cmd_check, .trouble = 3 },
+    { "status", NULL, "[--watch] [HOST...]", "the fleet in one table",
+      "  -w, --watch      again every few seconds\n"
+      "  --timeout SEC    give a host up after that (default 10)\n"
+      "  --keytab FILE    credentials for the agents, if not root\n"
+      "  --ccache NAME    likewise, a credential cache\n"
+      "  --json           as kpropctl check --format json\n\n"
+      "exit status: as kpropctl check\n",
+      NEEDS_REALM, cmd_status, .trouble = 3 },
     { "list", NULL, "[--json]", "the replicas, and when each was last verified",
       "  --json          for programs\n", NEEDS_REALM, cmd_list },
     { "history", NULL, "[-n LINES] [HOST]", "what became of the runs, the newest first",

@@ -62,9 +62,9 @@ struct output_backend {
 extern const struct output_backend output_text, output_brief, output_quiet, output_json;
 
 /* Of a health check: for people, worst first; a monitoring plugin's; a documented object; the text
- * format of Prometheus. */
+ * format of Prometheus; a table of the fleet. */
 extern const struct output_backend output_check_text, output_nagios, output_check_json,
-    output_prometheus;
+    output_prometheus, output_status;
 
 struct output_host; /* the backend's own, one for each host */
 

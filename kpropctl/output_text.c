@@ -26,6 +26,7 @@ static const struct {
     [LEVEL_OK] = { "✔", "+", "32" },      [LEVEL_FIXED] = { "✚", "*", "36" },
     [LEVEL_WARNING] = { "!", "!", "33" }, [LEVEL_SKIPPED] = { "·", ".", "2" },
     [LEVEL_FAILED] = { "✘", "x", "31" },  [LEVEL_REFUSED] = { "✘", "x", "31" },
+    [LEVEL_UNKNOWN] = { "?", "?", "35" },
 };
 
 static void

@@ -10,6 +10,7 @@
 enum table_format {
     TABLE_TEXT,    /* as it is; null is "-" */
     TABLE_TIME,    /* seconds since the epoch, as local time */
+    TABLE_AGE,     /* seconds, as "45 s ago", "12 min ago" */
     TABLE_BYTES,   /* "43 MB"; 0 is "-" */
     TABLE_SECONDS, /* "1.3 s"; 0 is "-" */
 };
