@@ -1,6 +1,7 @@
 /* cmd_schedule - kpropctl schedule: what propagates by itself, and turning that on and off. */
 #include "kpropctl/commands.h"
 #include "kpropctl/primary.h"
+#include "kpropctl/principals.h"
 #include "kpropctl/schedule.h"
 
 #include <getopt.h>
@@ -72,12 +73,20 @@ read_options(int argc, char **argv, struct request *request, struct error *err)
 static bool
 may_change(const struct realm *realm, const struct request *request, struct error *err)
 {
+    struct principals *principals;
+
     if (geteuid() != 0) {
         error_set(err, ERROR_REFUSED, "cannot change the schedule as user %ld: it needs root",
                   (long)geteuid());
         return error_hint(err, "run it with sudo");
     }
-    return request->disable || primary_is_here(realm, err);
+    if (request->disable)
+        return true;
+    if (!primary_is_here(realm, err))
+        return false;
+    principals = principals_open(realm, err);
+    principals_close(principals);
+    return principals != NULL;
 }
 
 static bool
