@@ -56,16 +56,17 @@ take_exec_start(const char *value, char **command, struct error *err)
 {
     size_t len;
 
-    value += strspn(value, " \t");
-    if (*value == '\0') {
+    while (isspace((unsigned char)*value))
+        value++;
+    for (len = strlen(value); len > 0 && isspace((unsigned char)value[len - 1]); len--)
+        continue;
+    if (len == 0) {
         free(*command);
         *command = NULL;
         return true;
     }
     if (*command != NULL)
         return error_set(err, ERROR_REFUSED, "cannot add the loader: ExecStart has several lines");
-    for (len = strlen(value); isspace((unsigned char)value[len - 1]); len--)
-        continue;
     *command = strndup(value, len);
     return *command != NULL || error_memory(err);
 }

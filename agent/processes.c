@@ -72,24 +72,6 @@ processes_find(const char *name, pid_t *pids, size_t max)
     return found;
 }
 
-void
-processes_command(pid_t pid, char *text, size_t size)
-{
-    struct buffer words;
-    size_t len = 0;
-
-    text[0] = '\0';
-    buffer_init(&words, MAX_COMMAND);
-    if (read_proc(pid, "cmdline", &words)) {
-        while (words.len > 0 && words.data[words.len - 1] == '\0')
-            words.len--;
-        for (; len < words.len && len < size - 1; len++)
-            text[len] = words.data[len] == '\0' ? ' ' : (char)words.data[len];
-        text[len] = '\0';
-    }
-    buffer_free(&words);
-}
-
 bool
 processes_option(pid_t pid, const char *option, char *value, size_t size)
 {

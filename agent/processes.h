@@ -1,5 +1,6 @@
 /*
- * processes - what /proc tells of running programs: pid, command line, listening sockets.
+ * processes - what /proc tells of running programs: pid, options, listening sockets. (What a person
+ * wants to know of one is in common/process.)
  */
 #ifndef KPC_AGENT_PROCESSES_H
 #define KPC_AGENT_PROCESSES_H
@@ -13,9 +14,6 @@
  * (/proc/PID/comm); the number found.
  */
 size_t processes_find(const char *name, pid_t *pids, size_t max);
-
-/* The words of PID's command line joined by blanks into TEXT, "" if it is gone. */
-void processes_command(pid_t pid, char *text, size_t size);
 
 /*
  * True if PID has option OPTION ("-p") in its command line; its value (the next word, or what

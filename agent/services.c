@@ -2,6 +2,7 @@
 #include "agent/services.h"
 
 #include "agent/processes.h"
+#include "common/process.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -52,6 +53,7 @@ see_unit(struct systemd *sd, const struct row *row, struct service_state *s, str
 static void
 see_processes(const struct row *row, int port, struct service_state *s)
 {
+    struct process_info info;
     pid_t pids[64];
 
     if (s->state.pid != 0) {
@@ -70,8 +72,8 @@ see_processes(const struct row *row, int port, struct service_state *s)
         }
     }
     s->by_hand = s->pid != 0 && s->state.pid == 0;
-    if (s->pid != 0)
-        processes_command(s->pid, s->command, sizeof(s->command));
+    if (s->pid != 0 && process_describe(s->pid, &info))
+        memcpy(s->command, info.command, sizeof(s->command));
 }
 
 bool
@@ -84,6 +86,10 @@ services_see(struct systemd *sd, enum service service, int port, struct service_
     see_processes(&rows[service], port, s);
     return true;
 }
+
+_Static_assert(sizeof(((struct service_state *)0)->command) ==
+                   sizeof(((struct process_info *)0)->command),
+               "one is copied into the other");
 
 static json_t *
 text_or_null(const char *text)

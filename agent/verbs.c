@@ -9,6 +9,7 @@
 #include "agent/verb_port.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/process.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -139,6 +140,16 @@ run_row(const struct verb *verb, const struct verb_call *call, json_t **reply, s
     return ok;
 }
 
+/* TEXT as a JSON string; it may quote whatever a caller sent. */
+static json_t *
+clean_text(const char *text)
+{
+    char clean[2048];
+
+    text_clean(text, strlen(text), clean, sizeof(clean));
+    return json_string(clean);
+}
+
 static void
 print_reply(json_t *reply, FILE *out)
 {
@@ -166,8 +177,8 @@ verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE
     if (!ok) {
         if (reply == NULL)
             reply = json_object();
-        json_object_set_new(reply, "error", json_string(err.text));
-        json_object_set_new(reply, "hint", err.hint[0] ? json_string(err.hint) : json_null());
+        json_object_set_new(reply, "error", clean_text(err.text));
+        json_object_set_new(reply, "hint", err.hint[0] ? clean_text(err.hint) : json_null());
         fprintf(errors, "kpropctl-agent: %s\n", err.text);
         if (err.hint[0] != '\0')
             fprintf(errors, "%s\n", err.hint);

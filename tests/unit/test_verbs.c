@@ -70,6 +70,14 @@ fails(const struct verb_call *call, json_t **reply, struct error *err)
     return error_hint(err, "Come back \"tomorrow\"");
 }
 
+/* What a caller sent is quoted, whatever it is. */
+static bool
+quotes(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    (void)reply, (void)call;
+    return error_set(err, ERROR_USAGE, "cannot use 'a\xff\x1b[2J'");
+}
+
 static bool
 writes(const struct verb_call *call, json_t **reply, struct error *err)
 {
@@ -111,8 +119,15 @@ test_run(void **state)
 {
     static const struct verb good = { "good", "A [B]", "", 1, 2, VERB_READING, false, 1, writes };
     static const struct verb bad = { "bad", "", "", 0, 3, VERB_READING, false, 1, fails };
+    static const struct verb echo = { "echo", "", "", 0, 3, VERB_READING, false, 1, quotes };
     struct ground *g = *state;
+    char *out, *said;
+    struct verb_call call = { .settings = &g->settings };
 
+    assert_int_equal(run(&echo, &call, &out, &said), ERROR_USAGE);
+    assert_string_equal(out, "{\"error\":\"cannot use 'a??[2J'\",\"hint\":null}\n");
+    free(out);
+    free(said);
     expect(&good, g, 1, 0, "{\"args\":1}\n", "");
     expect(&good, g, 2, 0, "{\"args\":2}\n", "");
     expect(&good, g, 0, ERROR_USAGE,
