@@ -4,6 +4,7 @@
 #include "agent/dropins.h"
 #include "agent/kpropd_acl.h"
 #include "agent/loader.h"
+#include "agent/port_release.h"
 #include "agent/processes.h"
 #include "common/files.h"
 #include "common/realm.h"
@@ -22,6 +23,7 @@
 
 enum {
     JOB_TIMEOUT = 60,    /* seconds for a job of systemd's */
+    START_TRIES = 3,     /* of kpropd, if its port is taken again and again */
     LISTEN_TIMEOUT = 15, /* seconds from a start until the socket must be seen */
     LOAD_WAIT = 240,     /* seconds to wait for a running load before a restart */
     STOP_WAIT = 60,      /* and before a stop */
@@ -310,18 +312,28 @@ wait_for_listening(struct systemd *sd, enum service service, int port, struct se
 }
 
 /* Run the unit of SERVICE by ACTION and see it listen on PORT, or REPLY and ERR say what its log
- * does. */
+ * does. Where somebody took kpropd's port meanwhile and lets go of it, it is tried again. */
 static bool
 start_unit(struct systemd *sd, enum service service, int port, enum systemd_action action,
            struct service_state *state, json_t **reply, struct error *err)
 {
+    static const struct ports_options options = { 0 };
     time_t began = time(NULL);
 
-    if (systemd_run(sd, state->unit, action, JOB_TIMEOUT, err) &&
-        wait_for_listening(sd, service, port, state, err))
-        return true;
-    explain_failed_start(state->unit, (int)(time(NULL) - began) + 1, reply, err);
-    return false;
+    for (int tries = 1;; tries++) {
+        if (systemd_run(sd, state->unit, action, JOB_TIMEOUT, err) &&
+            wait_for_listening(sd, service, port, state, err))
+            return true;
+        json_decref(*reply);
+        *reply = NULL;
+        explain_failed_start(state->unit, (int)(time(NULL) - began) + 1, reply, err);
+        if (service != SERVICE_KPROPD || tries == START_TRIES ||
+            !port_release_retry(port, &options, err))
+            return false;
+        verbs_progress("port %d was taken meanwhile and is free again: starting kpropd again",
+                       port);
+        action = SYSTEMD_RESTART;
+    }
 }
 
 bool

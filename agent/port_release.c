@@ -265,6 +265,43 @@ port_release(const struct port_spec *spec, const struct ports_options *options,
     return true;
 }
 
+/* HOLDER is in kpropd's way and no reservation: give it some seconds, then name it. */
+static bool
+outlast(const struct port_spec *spec, const struct port_holder *holder, struct error *err)
+{
+    char text[700];
+
+    if (let_go(spec, holder->inode, OTHERS_LEAVE_MS))
+        return true;
+    error_set(err, ERROR_FAILED, "cannot start kpropd: port %u was taken meanwhile by %s",
+              spec->port, describe(holder, text, sizeof(text)));
+    return error_hint(err, "%s", holder->advice);
+}
+
+bool
+port_release_retry(int port, const struct ports_options *options, struct error *err)
+{
+    struct port_spec spec = { .port = (uint16_t)port };
+    struct port_report *report = NULL;
+    struct port_release result;
+    const struct port_holder *other;
+    struct error ignored;
+    bool again = false;
+
+    error_clear(&ignored);
+    if (!ports_examine(&spec, options, &report, &ignored))
+        return false;
+    other = other_obstacle(report);
+    if (other != NULL && other->kind != PORT_KPROPD && other->kind != PORT_ACTIVATOR) {
+        again = outlast(&spec, other, err);
+    } else if (other == NULL && ports_obstacle(report, PORT_RESERVATION) != NULL) {
+        ports_report_free(report);
+        again = port_release(&spec, options, &result, &report, err);
+    }
+    ports_report_free(report);
+    return again;
+}
+
 bool
 port_release_at_start(const struct port_spec *spec, const struct ports_options *options,
                       struct error *err)

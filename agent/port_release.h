@@ -24,7 +24,15 @@ bool port_release(const struct port_spec *spec, const struct ports_options *opti
                   struct port_release *result, struct port_report **report, struct error *err);
 
 /*
- * The same for the start of kpropd's own service, which may see little of the system: for each file
+ * kpropd was started on PORT and does not listen: has somebody taken the port meanwhile? True if it
+ * is worth another try, since a reservation that came back was released, or whoever it was has let
+ * go within some seconds. Otherwise false, and ERR names the holder if there is one; else it is
+ * left alone.
+ */
+bool port_release_retry(int port, const struct ports_options *options, struct error *err);
+
+/*
+ * Release for the start of kpropd's own service, which may see little of the system: for each file
  * that names the port send the release, until the port can be bound. Takes no lock, says nothing,
  * and does nothing if the port can be bound already.
  */

@@ -313,6 +313,23 @@ def test_unprivileged(kdc1):
     assert holder["pid"] is None and holder["inode"] and holder["uid"] == 0
 
 
+def test_taken_before_the_start(kdc2):
+    """What takes the port between the release and kpropd's bind."""
+    kdc2.write("/etc/krb5kdc/kpropd.acl", "host/kdc1.lab.test@LAB.TEST\n", mode="600")
+    kdc2.reserve()
+    assert kdc2.json("kpropctl-agent", "start-kpropd", "LAB.TEST")["listening"] is True
+    kdc2.systemctl("stop", "krb5-kpropd")
+    kdc2.start("/usr/bin/python3 -c \"import socket, time; s = socket.socket(); "
+               "s.bind(('', 754)); time.sleep(4)\"")
+    wait_until(lambda: not port(kdc2)["usable"])
+    assert kdc2.json("kpropctl-agent", "start-kpropd", "LAB.TEST")["listening"] is True
+    kdc2.systemctl("stop", "krb5-kpropd")
+    hold(kdc2)
+    pid = only(port(kdc2))["pid"]
+    done = kdc2.run("kpropctl-agent start-kpropd LAB.TEST", check=False)
+    assert done.returncode == 1 and f"pid {pid}" in done.stderr
+
+
 # Activators.
 
 @pytest.fixture(scope="session")
@@ -396,7 +413,7 @@ def check_activator(host, server, file, program):
 
 
 @pytest.mark.parametrize("server", ["/usr/sbin/kpropd", "/bin/cat"])
-def test_systemd_socket(kdc2, server):
+def test_systemd_socket(kdc1, kdc2, server):
     kdc2.write("/etc/systemd/system/kprop-test.socket",
                "[Socket]\nListenStream=754\nAccept=yes\n")
     kdc2.write("/etc/systemd/system/kprop-test@.service",
@@ -406,6 +423,8 @@ def test_systemd_socket(kdc2, server):
     check_activator(kdc2, server, "kprop-test.socket", "systemd")
     holder = only(port(kdc2))
     assert holder["pid"] == 1 and holder["address"] == "::"
+    far = json.loads(kdc1.run("kpropctl port --json kdc2.lab.test", check=False).stdout)
+    assert only(far)["kind"] == holder["kind"] and only(far)["file"] == holder["file"]
     kdc2.run("systemctl stop kprop-test.socket")
 
 
@@ -423,6 +442,12 @@ def test_from_afar(kdc1, kdc2):
     done = kdc1.run("kpropctl port --json kdc2.lab.test", check=False)
     assert done.returncode == 1
     assert only(json.loads(done.stdout))["release"] == "krb5_prop"
+    # the daemon sees as much as its console, for all its confinement
+    for way in [*WAYS, "portreserve"]:
+        done = kdc1.run(f"kpropctl port --json --way {way} kdc2.lab.test", check=False)
+        holder = only(json.loads(done.stdout))
+        assert holder["pid"] == kdc2.main_pid("portreserve"), way
+        assert holder["unit"] == "portreserve.service"
     done = kdc1.run("kpropctl port --port kerberos --json kdc2.lab.test", check=False)
     assert json.loads(done.stdout)["port"] == 88
     assert kdc1.run("kpropctl port --port nonsense kdc2.lab.test", check=False).returncode == 2
