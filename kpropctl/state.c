@@ -167,16 +167,31 @@ give_group(const struct state *state, const char *dir, const char *group, struct
     return true;
 }
 
+/* Not there, or not for this user; true for what SQLite is to tell. */
+static bool
+explain_missing(const struct state *state, int why, struct error *err)
+{
+    if (why == ENOENT) {
+        error_set(err, ERROR_INTERNAL, "there is no state database yet (%s)", state->path);
+        return error_hint(err, "'kpropctl setup-slave HOST' makes the first replica, and it");
+    }
+    if (why == EACCES) {
+        error_errno(err, ERROR_REFUSED, why, "cannot read the state database %s as user %ld",
+                    state->path, (long)geteuid());
+        return error_hint(err, "run it as root, or let a group read it: state_group in "
+                               "kpropctl.conf(5)");
+    }
+    return true;
+}
+
 static bool
 open_file(struct state *state, const char *dir, const char *group, bool read_only,
           struct error *err)
 {
     int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 
-    if (read_only && access(state->path, F_OK) != 0 && errno == ENOENT) {
-        error_set(err, ERROR_INTERNAL, "there is no state database yet (%s)", state->path);
-        return error_hint(err, "'kpropctl setup-slave HOST' makes the first replica, and it");
-    }
+    if (read_only && access(state->path, R_OK) != 0 && !explain_missing(state, errno, err))
+        return false;
     if (!read_only && !file_make_folder(dir, 0750, err))
         return false;
     if (sqlite3_open_v2(state->path, &state->db, flags, NULL) != SQLITE_OK)
