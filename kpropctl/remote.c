@@ -157,6 +157,9 @@ explain_minor(uint32_t minor, const char *host, const char *target, enum remote_
         return;
     case KRB5_FCC_NOFILE:
     case KRB5_CC_NOTFOUND:
+        *fault = REMOTE_NO_TICKET;
+        error_hint(err, "get a ticket first (kinit), or run it as root");
+        return;
     case KRB5_KDC_UNREACH:
         *fault = REMOTE_NO_TICKET;
         error_hint(err, "check that krb5kdc runs on the primary: systemctl status krb5-kdc");
