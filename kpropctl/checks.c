@@ -1,7 +1,6 @@
 /* checks - see checks.h: the table, and the walk over it. The rows' functions are in rows_*.c. */
 #include "kpropctl/checks.h"
 
-#include "kpropctl/principals.h"
 #include "kpropctl/rows.h"
 
 #include <stdarg.h>
@@ -301,15 +300,4 @@ checks_walk(struct walk *walk)
             break;
     }
     return 0;
-}
-
-void
-walk_finish(struct walk *walk)
-{
-    principals_close(walk->principals);
-    walk->principals = NULL;
-    remote_close(walk->agent);
-    walk->agent = NULL;
-    json_decref(walk->facts);
-    walk->facts = NULL;
 }

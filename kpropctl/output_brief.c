@@ -3,7 +3,7 @@
  * and of the rows only those that are not well. The quiet one tells nothing but trouble.
  */
 #include "kpropctl/output.h"
-#include "kpropctl/rows.h"
+#include "kpropctl/text.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  */
 #include "common/buffers.h"
 #include "kpropctl/output.h"
-#include "kpropctl/rows.h"
+#include "kpropctl/text.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

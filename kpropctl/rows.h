@@ -6,6 +6,7 @@
 #define KPC_ROWS_H
 
 #include "kpropctl/checks.h"
+#include "kpropctl/walk.h"
 
 /* rows_primary.c: what the primary can tell alone */
 enum verdict see_primary(struct walk *walk, struct step *step);
@@ -64,33 +65,5 @@ enum verdict see_stash(struct walk *walk, struct step *step);
 enum verdict see_ticket(struct walk *walk, struct step *step);
 enum verdict see_record(struct walk *walk, struct step *step);
 bool make_record(struct walk *walk, struct step *step, struct error *err);
-
-/*
- * The agent's facts, fetched if a change has outdated them. NULL, with STEP telling why, if it does
- * not answer.
- */
-const json_t *walk_facts(struct walk *walk, struct step *step);
-
-/* The database through libkadm5, opened when first asked for. NULL, with STEP telling why. */
-struct principals *walk_principals(struct walk *walk, struct step *step);
-
-/* The keytab with this primary's own key. */
-const char *walk_keytab(const struct walk *walk);
-
-/* True, with STEP saying so, where a propagation goes on without an agent. */
-bool walk_is_blind(const struct walk *walk, struct step *step);
-
-/* Call verb ARGV (ended by NULL) of the agent; *REPLY is to be freed. False with ERR. */
-bool walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **reply,
-               struct error *err);
-
-/* The string, integer or truth at OBJECT{A}{B} (B may be NULL); "", 0 or false if it is not there.
- */
-const char *fact_text(const json_t *object, const char *a, const char *b);
-json_int_t fact_integer(const json_t *object, const char *a, const char *b);
-bool fact_true(const json_t *object, const char *a, const char *b);
-
-/* BYTES as "812 kB", "43 MB", into TEXT. */
-const char *bytes_text(uint64_t bytes, char *text, size_t size);
 
 #endif

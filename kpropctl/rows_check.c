@@ -1,5 +1,6 @@
 /* rows_check - what only a health check asks of a replica. Nothing is changed, nothing recorded. */
 #include "kpropctl/rows.h"
+#include "kpropctl/text.h"
 
 #include <arpa/nameser.h>
 #include <netinet/in.h>
@@ -9,21 +10,6 @@
 #include <time.h>
 
 enum { DIGEST_TIMEOUT = 600, SILENT_SECONDS = 30, MAX_ANSWER = 16384 };
-
-/* SECONDS as "45 s", "12 min", "3 h", "5 d" into TEXT. */
-static const char *
-age_text(double seconds, char *text, size_t size)
-{
-    if (seconds < 120)
-        snprintf(text, size, "%.0f s", seconds);
-    else if (seconds < 7200)
-        snprintf(text, size, "%.0f min", seconds / 60);
-    else if (seconds < 2 * 86400)
-        snprintf(text, size, "%.0f h", seconds / 3600);
-    else
-        snprintf(text, size, "%.0f d", seconds / 86400);
-    return text;
-}
 
 enum verdict
 see_age(struct walk *walk, struct step *step)

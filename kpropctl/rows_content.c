@@ -2,6 +2,7 @@
 #include "kpropctl/propagation.h"
 #include "kpropctl/rows.h"
 #include "kpropctl/state.h"
+#include "kpropctl/text.h"
 #include "kpropctl/tickets.h"
 
 #include <stdio.h>

@@ -2,26 +2,12 @@
 #include "kpropctl/primary.h"
 #include "kpropctl/principals.h"
 #include "kpropctl/rows.h"
+#include "kpropctl/text.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-const char *
-bytes_text(uint64_t bytes, char *text, size_t size)
-{
-    static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
-    double value = (double)bytes;
-    size_t unit = 0;
-
-    while (value >= 1000 && unit < 4) {
-        value /= 1000;
-        unit++;
-    }
-    snprintf(text, size, unit == 0 || value >= 10 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-    return text;
-}
 
 static enum verdict
 see_programs(struct walk *walk, struct step *step)
@@ -37,19 +23,6 @@ see_programs(struct walk *walk, struct step *step)
         return IMPOSSIBLE;
     }
     return HOLDS;
-}
-
-struct principals *
-walk_principals(struct walk *walk, struct step *step)
-{
-    struct error err;
-
-    if (walk->principals == NULL) {
-        walk->principals = principals_open(walk->realm, &err);
-        if (walk->principals == NULL)
-            step_error(step, &err);
-    }
-    return walk->principals;
 }
 
 enum verdict

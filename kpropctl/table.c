@@ -2,7 +2,7 @@
 #include "kpropctl/table.h"
 
 #include "kpropctl/output.h"
-#include "kpropctl/rows.h"
+#include "kpropctl/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,21 +22,9 @@ time_text(const json_t *value, char *text, size_t size)
 }
 
 static void
-age_text(double seconds, char *text, size_t size)
-{
-    if (seconds < 120)
-        snprintf(text, size, "%.0f s ago", seconds < 0 ? 0 : seconds);
-    else if (seconds < 7200)
-        snprintf(text, size, "%.0f min ago", seconds / 60);
-    else if (seconds < 2 * 86400)
-        snprintf(text, size, "%.0f h ago", seconds / 3600);
-    else
-        snprintf(text, size, "%.0f d ago", seconds / 86400);
-}
-
-static void
 cell(const json_t *row, const struct table_column *column, char *text, size_t size)
 {
+    char age[32];
     const json_t *value = json_object_get(row, column->key);
     double number = json_number_value(value);
 
@@ -45,7 +33,7 @@ cell(const json_t *row, const struct table_column *column, char *text, size_t si
     else if (column->format == TABLE_TIME)
         time_text(value, text, size);
     else if (column->format == TABLE_AGE)
-        age_text(number, text, size);
+        snprintf(text, size, "%s ago", age_text(number, age, sizeof(age)));
     else if (column->format == TABLE_BYTES && number > 0)
         bytes_text((uint64_t)number, text, size);
     else if (column->format == TABLE_SECONDS && number > 0)

@@ -1,0 +1,203 @@
+/* walk - see walk.h. */
+#include "kpropctl/walk.h"
+
+#include "kpropctl/principals.h"
+#include "kpropctl/remote.h"
+#include "kpropctl/tickets.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VERB_TIMEOUT = 60 };
+
+struct principals *
+walk_principals(struct walk *walk, struct step *step)
+{
+    struct error err;
+
+    if (walk->principals == NULL) {
+        walk->principals = principals_open(walk->realm, &err);
+        if (walk->principals == NULL)
+            step_error(step, &err);
+    }
+    return walk->principals;
+}
+
+const json_t *
+fact(const json_t *object, const char *a, const char *b)
+{
+    const json_t *value = json_object_get(object, a);
+
+    return b == NULL ? value : json_object_get(value, b);
+}
+
+const char *
+fact_text(const json_t *object, const char *a, const char *b)
+{
+    const char *text = json_string_value(fact(object, a, b));
+
+    return text == NULL ? "" : text;
+}
+
+json_int_t
+fact_integer(const json_t *object, const char *a, const char *b)
+{
+    return json_integer_value(fact(object, a, b));
+}
+
+bool
+fact_true(const json_t *object, const char *a, const char *b)
+{
+    return json_is_true(fact(object, a, b));
+}
+
+bool
+walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **reply,
+          struct error *err)
+{
+    enum remote_fault fault;
+
+    *reply = NULL;
+    if (walk->agent == NULL)
+        return error_set(err, ERROR_UNREACHABLE, "not connected to the agent on %s", walk->host);
+    return remote_call(walk->agent, argv, timeout, NULL, NULL, reply, &fault, err);
+}
+
+static double
+wall_clock(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+bool
+walk_fetch_facts(struct walk *walk, struct error *err)
+{
+    const char *argv[] = { "facts", walk->realm->name, NULL };
+    json_t *reply = NULL;
+
+    if (walk->facts != NULL)
+        return true;
+    if (!walk_call(walk, argv, VERB_TIMEOUT, &reply, err)) {
+        json_decref(reply);
+        return false;
+    }
+    walk->facts = reply;
+    walk->facts_skew = json_number_value(json_object_get(reply, "time")) - wall_clock();
+    return true;
+}
+
+const char *
+walk_keytab(const struct walk *walk)
+{
+    return walk->configuration->keytab != NULL ? walk->configuration->keytab : walk->realm->keytab;
+}
+
+bool
+walk_is_blind(const struct walk *walk, struct step *step)
+{
+    if (walk->kind != WALK_PROPAGATE || walk->agent != NULL)
+        return false;
+    step_summary(step, "cannot be told without the agent of %s", walk->replica.host);
+    return true;
+}
+
+const json_t *
+walk_facts(struct walk *walk, struct step *step)
+{
+    struct error err;
+
+    error_clear(&err);
+    if (walk_fetch_facts(walk, &err))
+        return walk->facts;
+    step_error(step, &err);
+    return NULL;
+}
+
+/* Whose tickets a walk uses: this primary's host principal, or a monitor's own. */
+static bool
+obtain_tickets(struct walk *walk, bool fresh, struct error *err)
+{
+    const struct configuration *configuration = walk->configuration;
+    char cache[PATH_MAX];
+
+    snprintf(walk->client, sizeof(walk->client), "%s", walk->primary.principal);
+    if (walk->kind == WALK_CHECK && configuration->check_ccache != NULL) {
+        tickets_use(configuration->check_ccache);
+        walk->keytab = NULL;
+        return true;
+    }
+    if (walk->kind == WALK_CHECK && configuration->check_keytab != NULL) {
+        walk->keytab = configuration->check_keytab;
+        if (!tickets_keytab_principal(walk->keytab, walk->client, sizeof(walk->client), err))
+            return false;
+    }
+    if (geteuid() != 0 && walk->keytab != configuration->check_keytab) {
+        error_set(err, ERROR_USAGE, "no credentials to ask the agents with");
+        return error_hint(err,
+                          "give --keytab or --ccache, or set check_keytab in kpropctl.conf; the "
+                          "principal must be in the agents' acl_read");
+    }
+    snprintf(cache, sizeof(cache), "%s/%s.ccache", configuration->runtime_dir, walk->realm->name);
+    return tickets_obtain(walk->client, walk->keytab, geteuid() == 0 ? cache : "/nonexistent/cache",
+                          fresh, err);
+}
+
+static bool
+connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct error *err)
+{
+    *fault = REMOTE_NO_TICKET;
+    if (!obtain_tickets(walk, fresh, err))
+        return false;
+    walk->agent =
+        remote_open(walk->replica.host, walk->configuration->agent_port, walk->replica.principal,
+                    walk->configuration->connect_timeout, fault, err);
+    return walk->agent != NULL;
+}
+
+/* A host or network that may come back by itself. */
+bool
+walk_may_pass(enum remote_fault fault)
+{
+    return fault == REMOTE_NO_ROUTE || fault == REMOTE_TIMEOUT || fault == REMOTE_LOST;
+}
+
+/* A cached ticket may be of a KDC database that is gone: a second try with a fresh one tells. */
+bool
+walk_connect(struct walk *walk, enum remote_fault *fault, struct error *err)
+{
+    int retries = walk->kind == WALK_PROPAGATE ? walk->configuration->retries : 0;
+    unsigned delay = (unsigned)walk->configuration->retry_delay;
+    bool fresh = false;
+
+    for (;;) {
+        error_clear(err);
+        if (connect_agent(walk, fresh, fault, err))
+            return true;
+        if (!fresh && (*fault == REMOTE_NO_TICKET || *fault == REMOTE_KEYTAB)) {
+            fresh = true;
+            continue;
+        }
+        if (!walk_may_pass(*fault) || retries-- <= 0)
+            return false;
+        sleep(delay);
+        delay *= 2;
+    }
+}
+
+void
+walk_finish(struct walk *walk)
+{
+    principals_close(walk->principals);
+    walk->principals = NULL;
+    remote_close(walk->agent);
+    walk->agent = NULL;
+    json_decref(walk->facts);
+    walk->facts = NULL;
+}

@@ -1,0 +1,44 @@
+/*
+ * walk - what the rows share: the agent and its facts, the database, the credentials.
+ */
+#ifndef KPC_WALK_H
+#define KPC_WALK_H
+
+#include "kpropctl/checks.h"
+
+/* The database through libkadm5, opened when first asked for. NULL, with STEP telling why. */
+struct principals *walk_principals(struct walk *walk, struct step *step);
+
+/* The keytab with this primary's own key. */
+const char *walk_keytab(const struct walk *walk);
+
+/*
+ * Get tickets and connect to the agent; a propagation tries again what may pass by itself. False
+ * with *FAULT and ERR.
+ */
+bool walk_connect(struct walk *walk, enum remote_fault *fault, struct error *err);
+
+/* A host or network that may come back by itself. */
+bool walk_may_pass(enum remote_fault fault);
+
+/* True, with STEP saying so, where a propagation goes on without an agent. */
+bool walk_is_blind(const struct walk *walk, struct step *step);
+
+/* Call verb ARGV (ended by NULL) of the agent; *REPLY is to be freed. False with ERR. */
+bool walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **reply,
+               struct error *err);
+
+/* The agent's facts, fetched if a change has outdated them. False, or NULL, with ERR, or with STEP
+ * telling why, if it does not answer. */
+bool walk_fetch_facts(struct walk *walk, struct error *err);
+const json_t *walk_facts(struct walk *walk, struct step *step);
+
+/* The value at OBJECT{A}{B} (B may be NULL), or NULL. */
+const json_t *fact(const json_t *object, const char *a, const char *b);
+
+/* As a string, integer or truth; "", 0 or false if it is not there. */
+const char *fact_text(const json_t *object, const char *a, const char *b);
+json_int_t fact_integer(const json_t *object, const char *a, const char *b);
+bool fact_true(const json_t *object, const char *a, const char *b);
+
+#endif
