@@ -2,6 +2,8 @@
  * more. */
 #include "agent/facts.h"
 
+#include "common/clock.h"
+
 #include "agent/announcement.h"
 #include "agent/kpropd.h"
 #include "agent/kpropd_acl.h"
@@ -25,7 +27,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_KEYTAB_ENTRIES = 1000, MAX_LIBRARY = 16 << 20, MAX_STATE_FILE = 1 << 20 };
@@ -277,15 +278,6 @@ space_of(const char *path)
                      (json_int_t)st.f_blocks * (json_int_t)st.f_frsize);
 }
 
-static double
-seconds_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 static json_t *
 facts_load(const struct realm *realm)
 {
@@ -324,7 +316,7 @@ facts_database(const struct realm *realm, const json_t *last)
     }
     if (exists && json_is_true(json_object_get(last, "loaded")) &&
         backend_identify(backend, realm->database, &identity, &err) &&
-        seconds_now() - identity.age <= json_number_value(json_object_get(last, "finished"))) {
+        clock_wall() - identity.age <= json_number_value(json_object_get(last, "finished"))) {
         principals = json_object_get(last, "principals");
         policies = json_object_get(last, "policies");
     }
@@ -391,7 +383,7 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
     json_object_set_new(facts, "generation",
                         json_integer((json_int_t)announcement_greatest(state, realm->name)));
     /* Last, so that it is the nearest to the moment of the answer: clocks are compared by it. */
-    json_object_set_new(facts, "time", json_real(seconds_now()));
+    json_object_set_new(facts, "time", json_real(clock_wall()));
     return facts;
 }
 

@@ -1,6 +1,8 @@
 /* loader - see loader.h. This is the supervisor's side; the stages are in loader_work.c. */
 #include "agent/loader.h"
 
+#include "common/clock.h"
+
 #include "agent/loader_job.h"
 #include "common/files.h"
 #include "common/snapshot.h"
@@ -15,17 +17,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-static double
-wall_clock(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static bool
 name_files(struct loader_job *job, const char *database, struct error *err)
@@ -60,7 +52,7 @@ take_lock(struct loader_job *job, int timeout_ms, struct error *err)
         loader_look(job->request->database, &other);
         error_set(err, ERROR_UNREACHABLE,
                   "cannot load: another load (pid %d) has been running for %.0f s, at stage '%s'",
-                  other.pid, wall_clock() - other.since, other.stage);
+                  other.pid, clock_wall() - other.since, other.stage);
         error_hint(err, "Wait for it to end");
     }
     return false;
@@ -98,7 +90,7 @@ begin(struct loader_job *job, struct error *err)
 {
     struct outcome *o = job->outcome;
 
-    o->started = wall_clock();
+    o->started = clock_wall();
     o->pid = getpid();
     snprintf(o->stage, sizeof(o->stage), "begin");
     if (!name_files(job, job->request->database, err) || !take_lock(job, LOADER_LOCK_MS, err))
@@ -214,7 +206,7 @@ finish(struct loader_job *job, const struct error *err)
         loader_clean(job);
     if (o->loaded)
         snprintf(o->stage, sizeof(o->stage), "done");
-    o->finished = wall_clock();
+    o->finished = clock_wall();
 }
 
 /* Without a lock there is nothing to tell of this database: the load that holds it writes its own.

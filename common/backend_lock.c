@@ -6,6 +6,8 @@
  */
 #include "common/backend_files.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,15 +23,6 @@ struct backend_lock {
 };
 
 enum attempt { GOT, HELD, FAILED };
-
-static double
-now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 /* As krb5_lock_file does: an open file description lock, on old kernels the process's own. */
 static int
@@ -104,7 +97,7 @@ backend_lock(const struct backend *backend, const char *path, bool exclusive, in
              struct backend_lock **out, struct error *err)
 {
     struct timespec nap = { 0, 100 * 1000 };
-    double deadline = now() + timeout_ms / 1000.0;
+    double deadline = clock_monotonic() + timeout_ms / 1000.0;
     struct backend_lock *lock = calloc(1, sizeof(*lock));
     enum attempt result;
 
@@ -112,7 +105,7 @@ backend_lock(const struct backend *backend, const char *path, bool exclusive, in
     if (lock == NULL)
         return error_memory(err);
     while ((result = lock_all(backend, path, exclusive, lock, err)) == HELD) {
-        if (now() >= deadline) {
+        if (clock_monotonic() >= deadline) {
             error_set(err, ERROR_UNREACHABLE, "cannot lock database %s: in use for more than %d s",
                       path, timeout_ms / 1000);
             error_hint(err, "see which program holds it: fuser -v %s%s", path, backend->locks[0]);

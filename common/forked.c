@@ -3,6 +3,7 @@
 #include "common/forked.h"
 
 #include "common/buffers.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MESSAGE_MAX = 64 * 1024, OUTLET_SIZE = MESSAGE_MAX + 64 };
@@ -24,15 +24,6 @@ struct forked_outlet {
     size_t used;
     unsigned char data[OUTLET_SIZE];
 };
-
-static double
-now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static bool
 flush(struct forked_outlet *outlet)
@@ -146,7 +137,7 @@ read_messages(int fd, double deadline, struct reader *r)
     struct pollfd poller = { fd, POLLIN, 0 };
 
     while (!r->ended && !r->stopped) {
-        double left = deadline - now();
+        double left = deadline - clock_monotonic();
         unsigned char *room;
         ssize_t n;
 
@@ -205,7 +196,7 @@ forked_run(forked_work *work, forked_receive *receive, void *arg, int timeout_ms
            struct error *err)
 {
     struct reader r = { .receive = receive, .arg = arg };
-    double deadline = now() + timeout_ms / 1000.0;
+    double deadline = clock_monotonic() + timeout_ms / 1000.0;
     pid_t parent = getpid(), pid;
     bool in_time;
     int fds[2], status;

@@ -1,6 +1,8 @@
 /* subprocess - see subprocess.h. */
 #include "common/subprocess.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,15 +16,6 @@
 #include <unistd.h>
 
 enum { OUTPUT_LIMIT = 64 * 1024, MAX_ENVIRONMENT = 32 };
-
-static double
-now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 /* Descriptors above 2 are marked, not closed: the pipe that reports a failed execve must live. */
 static void
@@ -157,7 +150,7 @@ reaped(pid_t pid, int *status)
     return got != 0;
 }
 
-/* Wait until PID ends or DEADLINE (seconds of now(), below 0: never) passes. */
+/* Wait until PID ends or DEADLINE (seconds of clock_monotonic(), below 0: never) passes. */
 static bool
 wait_until(pid_t pid, double deadline, int *status)
 {
@@ -169,7 +162,7 @@ wait_until(pid_t pid, double deadline, int *status)
         return true;
     }
     while (!reaped(pid, status)) {
-        if (now() >= deadline)
+        if (clock_monotonic() >= deadline)
             return false;
         nanosleep(&nap, NULL);
         if (nap.tv_nsec < 20 * 1000 * 1000)
@@ -184,10 +177,11 @@ subprocess_wait(struct subprocess *child, int timeout_ms, struct subprocess_resu
     int status = 0;
 
     result->timed_out = false;
-    if (!wait_until(child->pid, timeout_ms < 0 ? -1 : now() + timeout_ms / 1000.0, &status)) {
+    if (!wait_until(child->pid, timeout_ms < 0 ? -1 : clock_monotonic() + timeout_ms / 1000.0,
+                    &status)) {
         result->timed_out = true;
         kill(child->pid, SIGTERM);
-        if (!wait_until(child->pid, now() + 2.0, &status)) {
+        if (!wait_until(child->pid, clock_monotonic() + 2.0, &status)) {
             kill(child->pid, SIGKILL);
             wait_until(child->pid, -1, &status);
         }
@@ -225,7 +219,7 @@ collect(struct subprocess *child, double deadline, struct subprocess_result *res
     struct pollfd fds[2] = { { child->out, POLLIN, 0 }, { child->err, POLLIN, 0 } };
 
     while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-        double left = deadline < 0 ? -1 : (deadline - now()) * 1000;
+        double left = deadline < 0 ? -1 : (deadline - clock_monotonic()) * 1000;
 
         if (deadline >= 0 && left <= 0)
             return;
@@ -245,15 +239,16 @@ subprocess_run(const char *const *argv, const char *const *environment, int time
 {
     struct subprocess_options options = { environment, true, true, false };
     struct subprocess child;
-    double start = now(), deadline = timeout_ms < 0 ? -1 : start + timeout_ms / 1000.0, left;
+    double start = clock_monotonic(), deadline = timeout_ms < 0 ? -1 : start + timeout_ms / 1000.0,
+           left;
 
     subprocess_result_init(result);
     if (!subprocess_start(argv, &options, &child, err))
         return false;
     collect(&child, deadline, result);
-    left = deadline < 0 ? -1 : (deadline - now()) * 1000;
+    left = deadline < 0 ? -1 : (deadline - clock_monotonic()) * 1000;
     subprocess_wait(&child, deadline < 0 ? -1 : (left < 0 ? 0 : (int)left), result);
-    result->seconds = now() - start;
+    result->seconds = clock_monotonic() - start;
     return true;
 }
 

@@ -2,6 +2,7 @@
 #include "kpropctl/propagation.h"
 
 #include "common/buffers.h"
+#include "common/clock.h"
 #include "common/realm.h"
 #include "common/subprocess.h"
 
@@ -24,15 +25,6 @@ enum {
     LONGEST = 86400,
     TICK_MS = 100,
 };
-
-static double
-now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 int
 propagation_deadline(const struct configuration *configuration, uint64_t bytes, double rate)
@@ -147,7 +139,7 @@ tell_progress(const struct propagation *p, pid_t pid, double start)
         return;
     text[n] = '\0';
     if (sscanf(text, "pos: %llu", &pos) == 1)
-        p->progress(p->closure, pos, p->dump->bytes, now() - start);
+        p->progress(p->closure, pos, p->dump->bytes, clock_monotonic() - start);
 }
 
 /* Collect what kprop says, telling progress, until it ends or the deadline passes. */
@@ -156,9 +148,9 @@ watch_kprop(const struct propagation *p, struct subprocess *child, double deadli
             struct buffer *said)
 {
     struct pollfd fd = { child->out, POLLIN, 0 };
-    double start = now();
+    double start = clock_monotonic();
 
-    while (now() < deadline) {
+    while (clock_monotonic() < deadline) {
         char data[4096];
         int ready = poll(&fd, 1, TICK_MS);
         ssize_t n;
@@ -204,7 +196,7 @@ run_kprop(struct propagation *p, struct subprocess_result *result, struct error 
     int deadline = deadline_of(p);
     char program[PATH_MAX], port[16];
     struct subprocess child;
-    double start = now(), left;
+    double start = clock_monotonic(), left;
     const char *argv[12];
 
     if (p->configuration->kprop != NULL)
@@ -216,9 +208,9 @@ run_kprop(struct propagation *p, struct subprocess_result *result, struct error 
     if (!subprocess_start(argv, &options, &child, err))
         return false;
     watch_kprop(p, &child, start + deadline, &result->err);
-    left = start + deadline - now();
+    left = start + deadline - clock_monotonic();
     subprocess_wait(&child, left > 0 ? (int)(left * 1000) : 0, result);
-    p->transfer_seconds = result->seconds = now() - start;
+    p->transfer_seconds = result->seconds = clock_monotonic() - start;
     return true;
 }
 

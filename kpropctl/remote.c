@@ -3,6 +3,7 @@
 #include "kpropctl/remote.h"
 
 #include "common/channel.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <krb5.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { REPLY_LIMIT = 256 << 20, PROGRESS_LIMIT = 64 << 10 };
@@ -25,15 +25,6 @@ struct remote {
     double round_trip;
 };
 
-static double
-now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 /* Wait for EVENTS on FD until DEADLINE; 0 when it passes. */
 static int
 wait_for(int fd, short events, double deadline)
@@ -41,7 +32,7 @@ wait_for(int fd, short events, double deadline)
     struct pollfd p = { fd, events, 0 };
 
     for (;;) {
-        double left = (deadline - now()) * 1000;
+        double left = (deadline - clock_monotonic()) * 1000;
         int n;
 
         if (left <= 0)
@@ -244,7 +235,7 @@ handshake(struct remote *remote, const char *target, double deadline, enum remot
           struct error *err)
 {
     while (!channel_established(remote->channel)) {
-        double sent = now();
+        double sent = clock_monotonic();
         enum receipt receipt;
 
         if (!flush(remote, deadline))
@@ -269,7 +260,7 @@ handshake(struct remote *remote, const char *target, double deadline, enum remot
         }
         if (receipt == RECEIVED_END)
             return hung_up(remote->host, remote->port, fault, err);
-        remote->round_trip = now() - sent;
+        remote->round_trip = clock_monotonic() - sent;
     }
     return true;
 }
@@ -304,7 +295,7 @@ remote_open(const char *host, int port, const char *target, int timeout, enum re
             struct error *err)
 {
     struct remote *remote = calloc(1, sizeof(*remote));
-    double deadline = now() + timeout;
+    double deadline = clock_monotonic() + timeout;
 
     *fault = REMOTE_LOST;
     if (remote == NULL || (remote->host = strdup(host)) == NULL) {
@@ -315,7 +306,7 @@ remote_open(const char *host, int port, const char *target, int timeout, enum re
     remote->port = port;
     remote->fd = connect_host(host, port, deadline, fault, err);
     if (remote->fd < 0 || !start_channel(remote, target, fault, err) ||
-        !handshake(remote, target, now() + timeout, fault, err)) {
+        !handshake(remote, target, clock_monotonic() + timeout, fault, err)) {
         remote_close(remote);
         return NULL;
     }
@@ -332,7 +323,7 @@ remote_close(struct remote *remote)
         return;
     if (remote->channel != NULL && channel_established(remote->channel) &&
         channel_send_quit(remote->channel, &ignored))
-        flush(remote, now() + 1);
+        flush(remote, clock_monotonic() + 1);
     channel_free(remote->channel);
     if (remote->fd >= 0)
         close(remote->fd);
@@ -408,9 +399,9 @@ run_call(struct remote *remote, struct call *call, int timeout, struct error *er
         enum receipt receipt;
         struct message msg;
 
-        if (!flush(remote, now() + timeout))
+        if (!flush(remote, clock_monotonic() + timeout))
             return error_errno(err, ERROR_UNREACHABLE, errno, "lost the agent on %s", remote->host);
-        receipt = receive(remote, now() + timeout, err);
+        receipt = receive(remote, clock_monotonic() + timeout, err);
         message_init(&msg);
         while (!call->ended && channel_next(remote->channel, &msg)) {
             if (!take_message(call, &msg)) {

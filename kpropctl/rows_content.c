@@ -1,5 +1,7 @@
 /* rows_content - the dump, its propagation, and the proof that the replica holds and serves it. */
 #include "kpropctl/propagation.h"
+
+#include "common/clock.h"
 #include "kpropctl/rows.h"
 #include "kpropctl/state.h"
 #include "kpropctl/text.h"
@@ -10,15 +12,6 @@
 #include <time.h>
 
 enum { DIGEST_TIMEOUT = 600, TICKET_TIMEOUT = 15, ROLLBACK_TIMEOUT = 120 };
-
-static double
-now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 enum verdict
 see_dump(struct walk *walk, struct step *step)
@@ -60,10 +53,10 @@ static bool
 compare_digest(struct walk *walk, json_t **reply, bool *same, struct error *err)
 {
     const char *argv[] = { "digest", walk->realm->name, walk->dump.nonce, NULL };
-    double start = now();
+    double start = clock_monotonic();
     bool ok = walk_call(walk, argv, DIGEST_TIMEOUT, reply, err);
 
-    walk->verify_seconds += now() - start;
+    walk->verify_seconds += clock_monotonic() - start;
     *same = ok && strcmp(fact_text(*reply, "digest", NULL), walk->dump.digest) == 0;
     walk->stash_told = ok;
     walk->stash_opens = ok && fact_true(*reply, "stash_opens", NULL);
@@ -249,7 +242,7 @@ make_rollback(struct walk *walk, struct step *step, struct error *err)
     char generation[32];
     const char *argv[] = { "rollback", walk->realm->name, generation, NULL };
     struct spool_dump *dump = &walk->dump;
-    double start = now();
+    double start = clock_monotonic();
     json_t *reply;
     bool ok;
 
@@ -262,7 +255,7 @@ make_rollback(struct walk *walk, struct step *step, struct error *err)
         snprintf(dump->digest, sizeof(dump->digest), "%s", fact_text(reply, "digest", NULL));
         snprintf(dump->nonce, sizeof(dump->nonce), "%s", fact_text(reply, "nonce", NULL));
         walk->sent = true;
-        walk->load_seconds = now() - start;
+        walk->load_seconds = clock_monotonic() - start;
         step_summary(
             step, "%s went back to generation %lld: %llu principals, %llu policies, in %.1f s",
             walk->replica.host, (long long)dump->generation, (unsigned long long)dump->principals,

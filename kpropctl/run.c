@@ -1,6 +1,7 @@
 /* run - see run.h. */
 #include "kpropctl/run.h"
 
+#include "common/clock.h"
 #include "common/files.h"
 #include "kpropctl/fleet.h"
 #include "kpropctl/state.h"
@@ -45,15 +46,6 @@ tee_progress(void *closure, const char *id, uint64_t done, uint64_t total, doubl
     struct tee *tee = closure;
 
     tee->next->progress(tee->next->closure, id, done, total, seconds);
-}
-
-static double
-wall_clock(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 static enum host_outcome
@@ -103,7 +95,7 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
     const struct run_request *request = run->request;
     struct tee tee = { .next = listener };
     struct walk_listener own = { tee_step, tee_progress, &tee };
-    double started = wall_clock();
+    double started = clock_wall();
     struct error ignored;
     struct walk walk = {
         .configuration = request->context->configuration,

@@ -8,6 +8,7 @@
 
 #include "common/backend.h"
 #include "common/buffers.h"
+#include "common/clock.h"
 #include "common/files.h"
 #include "kpropctl/dumping.h"
 #include "kpropctl/state.h"
@@ -37,15 +38,6 @@ struct spool {
     int owner; /* the locked file "owner" */
     pid_t pid;
 };
-
-static double
-now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static void
 remove_folder(int parent, const char *name)
@@ -282,7 +274,7 @@ make_dump(struct spool *spool, struct spool_dump *dump, struct error *err)
     unsigned char nonce[DIGEST_NONCE_SIZE], last[DIGEST_NONCE_SIZE];
     struct dumping dumping = { nonce, NULL };
     struct dump_info info;
-    double start = now();
+    double start = clock_monotonic();
     char also[2 * DIGEST_SIZE + 1];
 
     snprintf(dump->path, sizeof(dump->path), "%s/dump", spool->folder);
@@ -308,7 +300,7 @@ make_dump(struct spool *spool, struct spool_dump *dump, struct error *err)
         unlink(dump->path);
         return false;
     }
-    dump->seconds = now() - start;
+    dump->seconds = clock_monotonic() - start;
     record_content(spool, dump);
     return true;
 }

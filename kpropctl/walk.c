@@ -1,6 +1,8 @@
 /* walk - see walk.h. */
 #include "kpropctl/walk.h"
 
+#include "common/clock.h"
+
 #include "kpropctl/principals.h"
 #include "kpropctl/remote.h"
 #include "kpropctl/tickets.h"
@@ -9,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { VERB_TIMEOUT = 60 };
@@ -67,15 +68,6 @@ walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **repl
     return remote_call(walk->agent, argv, timeout, NULL, NULL, reply, &fault, err);
 }
 
-static double
-wall_clock(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 bool
 walk_fetch_facts(struct walk *walk, struct error *err)
 {
@@ -89,7 +81,7 @@ walk_fetch_facts(struct walk *walk, struct error *err)
         return false;
     }
     walk->facts = reply;
-    walk->facts_skew = json_number_value(json_object_get(reply, "time")) - wall_clock();
+    walk->facts_skew = json_number_value(json_object_get(reply, "time")) - clock_wall();
     return true;
 }
 
