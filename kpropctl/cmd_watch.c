@@ -158,6 +158,8 @@ cmd_watch(struct command_context *context, int argc, char **argv, struct error *
         error_memory(err);
         return ERROR_INTERNAL;
     }
+    if (isatty(STDERR_FILENO))
+        log_open("kpropctl", true);
     service->configuration_file = context->configuration_file;
     service->realm_name = context->realm_name;
     settings.closure = service;

@@ -174,6 +174,10 @@ def test_trouble_is_told_once_and_passes(kdc1, replica):
     wait_until(lambda: "propagation failed" in (schedule(kdc1)["watch"]["status"] or ""),
                timeout=60)
     assert kdc1.journal(WATCH).count("propagation failed") == 1
+    # The timer's unit fails too, for systemctl status and OnFailure=.
+    assert not kdc1.ok("systemctl", "start", "kpropctl-propagate.service", timeout=120)
+    assert kdc1.ok("systemctl", "is-failed", "--quiet", "kpropctl-propagate.service")
+    assert "the last FAILED" in kdc1.out("kpropctl", "schedule")
     replica.systemctl("start", "kpropctl-agent", "krb5-kpropd")
     add(kdc1, "light")
     wait_until(lambda: holds(replica, "light"), timeout=30)
@@ -224,6 +228,33 @@ def test_competing_jobs_are_named(kdc1, replica):
                                               "/etc/systemd/system/oldprop.service"]
     assert kdc1.exists("/etc/cron.d/kerberos") and kdc1.active("oldprop.timer")
     kdc1.systemctl("disable", "--now", "oldprop.timer")
+
+
+def test_what_is_enabled_runs_after_a_boot(kdc1, replica):
+    enable(kdc1)
+    kdc1.reboot()
+    wait_until(lambda: kdc1.active(WATCH) and kdc1.active(TIMER), timeout=60)
+    settled(kdc1)
+    add(kdc1, "booted")
+    wait_until(lambda: holds(replica, "booted"), timeout=60)
+
+
+def test_without_systemd_a_cron_line_is_told(kdc1, replica):
+    hidden = "unshare --mount sh -c 'mount -t tmpfs none /run/systemd; exec \"$@\"' sh "
+    done = kdc1.run(hidden + "kpropctl schedule", check=False)
+    assert done.returncode == 1 and "/usr/sbin/kpropctl propagate" in done.stdout
+    done = kdc1.run(hidden + "kpropctl schedule --enable", check=False)
+    assert done.returncode == 1 and "/etc/cron.d/kpropctl: */5 * * * * root" in done.stderr
+    kdc1.write("/etc/cron.d/kpropctl", kdc1.read("/usr/share/doc/kpropctl/examples/kpropctl.cron"))
+    try:
+        done = kdc1.run(hidden + "kpropctl schedule", check=False)
+        assert done.returncode == 0 and "/etc/cron.d/kpropctl:" in done.stdout
+        # And the line is a good one.
+        line = [one for one in kdc1.read("/etc/cron.d/kpropctl").splitlines()
+                if "kpropctl propagate" in one][-1]
+        kdc1.run(line.split("root", 1)[1], timeout=120)
+    finally:
+        kdc1.remove("/etc/cron.d/kpropctl")
 
 
 def test_removal_stops_and_purge_forgets(kdc1, replica):
