@@ -1,0 +1,110 @@
+"""The JSON that programs print is what docs/protocol.md says, key by key, and the pages are there where a user looks."""
+import json
+import pathlib
+import re
+
+import pytest
+
+TEXT = (pathlib.Path(__file__).parents[2] / "docs/protocol.md").read_text()
+SECTIONS = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##|\Z)", TEXT, re.M | re.S))
+NONCE = "ab" * 32
+ANNOUNCEMENT = {"generation": 99, "sha256": NONCE, "nonce": NONCE, "digest": NONCE, "size": 9, "principals": 1, "policies": 0}
+
+
+def section(name):
+    """The piece of protocol.md about a verb ("port") or a report ("list --json")."""
+    verb = re.compile(rf"`{re.escape(name)}( [^`]*)?` \(")
+    found = [text for title, text in SECTIONS.items() if verb.match(title) or (" --" in name and f"`{name}`" in title)]
+    assert len(found) == 1, name
+    return found[0]
+
+
+def keys(value):
+    """All keys of an object, however deep."""
+    if isinstance(value, dict):
+        return set(value).union(*(keys(v) for v in value.values()))
+    if isinstance(value, list):
+        return set().union(*(keys(v) for v in value))
+    return set()
+
+
+def explained(text):
+    return set(re.findall(r"`([a-z0-9_]+)`", text)) | in_example(text)
+
+
+def in_example(text):
+    return {key for block in re.findall(r"```(.*?)```", text, re.S) for key in re.findall(r'"([a-z0-9_]+)":', block)}
+
+
+def agrees(reply, name, *others):
+    """Every key of reply is explained in the section of that name, or in one of the others that it refers to; and what
+    its example shows is there."""
+    told = set().union(*(explained(section(one)) for one in (name, *others)))
+    assert keys(reply) <= told, f"{name}: not in protocol.md: {sorted(keys(reply) - told)}"
+    shown = in_example(section(name))
+    assert shown <= keys(reply), f"{name}: only in protocol.md: {sorted(shown - keys(reply))}"
+
+
+@pytest.fixture
+def replica(kdc1, kdc2):
+    kdc1.run("kpropctl", "setup-slave", kdc2.name)
+    return kdc2
+
+
+def test_verbs(replica):
+    def ask(*words):
+        return replica.json("kpropctl-agent", *words)
+
+    verbs = {verb["verb"] for verb in ask("help")["verbs"]}
+    agrees(ask("help"), "help")
+    agrees(ask("version"), "version")
+    agrees(ask("port"), "port")
+    agrees(ask("facts"), "facts", "outcome", "announce")
+    agrees(ask("digest", "LAB.TEST", NONCE), "digest")
+    inventory = ask("inventory", "LAB.TEST")
+    assert set(inventory) == {"principals", "policies"} and "alice@LAB.TEST" in inventory["principals"]
+    agrees(ask("outcome", "LAB.TEST"), "outcome", "facts", "announce")
+    agrees(ask("logs", "5"), "logs")
+    agrees(ask("release"), "release", "port")
+    agrees(ask("acl-add", "LAB.TEST", "host/kdc1.lab.test@LAB.TEST"), "acl-add")
+    agrees(ask("use-loader", "LAB.TEST"), "use-loader")
+    agrees(ask("start-kpropd", "LAB.TEST"), "start-kpropd")
+    agrees(ask("start-kdc", "LAB.TEST"), "start-kdc", "start-kpropd")
+    agrees(ask("rollback", "LAB.TEST"), "rollback")
+    agrees(ask("announce", "LAB.TEST", json.dumps(ANNOUNCEMENT)), "announce")
+    agrees(ask("stop-kpropd", "LAB.TEST"), "stop-kpropd")
+    agrees(ask("release-at-start", "754"), "release-at-start")
+    tried = {name for name in verbs if f'ask("{name}"' in pathlib.Path(__file__).read_text()}
+    assert verbs == tried, "a verb is not tried here"
+
+
+def test_reports(kdc1, replica):
+    def ask(*words, check=True):
+        return kdc1.json("kpropctl", *words, check=check)
+
+    agrees(ask("setup-slave", "--json", replica.name), "setup-slave --json")
+    agrees(ask("propagate", "--json"), "propagate --json", "setup-slave --json")
+    agrees(ask("rollback", "--yes", "--json", replica.name), "rollback --json", "setup-slave --json")
+    agrees(ask("list", "--json"), "list --json", "history --json")
+    agrees(ask("history", "--json"), "history --json")
+    agrees(ask("schedule", "--json", check=False), "schedule --json")
+    agrees(ask("port", "--json", replica.name, check=False), "port --json", "port")
+    agrees(ask("check", "--format", "json", check=False), "check --format json", "setup-slave --json")
+    agrees(ask("status", "--json", check=False), "status --json", "setup-slave --json")
+
+
+def test_pages(kdc1, kdc2):
+    for host, pages in ((kdc1, ("man8/kpropctl.8", "man5/kpropctl.conf.5")),
+                        (kdc2, ("man8/kpropctl-agent.8", "man5/kpropctl-agent.conf.5"))):
+        for page in pages:
+            assert host.exists(f"/usr/share/man/{page}") or host.exists(f"/usr/share/man/{page}.gz"), page
+
+
+def test_examples_as_installed(kdc1, kdc2):
+    kdc1.run("mkdir -p /etc/kpropctl && cp /usr/share/doc/kpropctl/examples/kpropctl.conf /etc/kpropctl/")
+    kdc1.run("kpropctl", "-t")
+    kdc1.run("kpropctl", "setup-slave", kdc2.name)
+    kdc2.run("mkdir -p /etc/kpropctl && cp /usr/share/doc/kpropctl-agent/examples/agent.conf /etc/kpropctl/")
+    kdc2.run("kpropctl-agent", "-t")
+    kdc2.run("systemctl", "reload", "kpropctl-agent")
+    kdc1.run("kpropctl", "propagate", "--force")
