@@ -87,6 +87,7 @@ struct walk {
     struct principals *principals;
     struct remote *agent;
     json_t *facts;          /* of the agent, or NULL when a change has outdated them */
+    bool on_demand;         /* inetd or a socket unit starts kpropd there for each transfer */
     double facts_skew;      /* seconds that the replica's clock is ahead */
     char damage[300];       /* why the live database there could not be read; or "" */
     struct spool_dump dump; /* what is to be on the replica; generation 0 before it is known */

@@ -19,6 +19,8 @@
 
 enum {
     VERB_TIMEOUT = 60,
+    OUTCOME_LEAST = 2, /* seconds to wait for a load that kprop did not wait for */
+    OUTCOME_MOST = 3600,
     BASE_SECONDS = 120,
     SLOWEST_RATE = 128 * 1024, /* bytes per second, of a replica not yet known */
     SLACK = 4,                 /* times slower than ever before is too slow */
@@ -240,17 +242,37 @@ fetch_log(struct propagation *p)
     json_decref(reply);
 }
 
+static void
+note_running(struct propagation *p, const json_t *running)
+{
+    const char *stage = json_string_value(json_object_get(running, "stage"));
+
+    if (json_is_object(running))
+        snprintf(p->loading, sizeof(p->loading),
+                 "; a load is still running there (pid %lld, at %s)",
+                 (long long)json_integer_value(json_object_get(running, "pid")),
+                 stage == NULL ? "an unknown stage" : stage);
+}
+
 /* The outcome of this generation's load, waiting for one that still runs; NULL if there is none. */
 static json_t *
 fetch_outcome(struct propagation *p)
 {
-    const char *argv[] = { "outcome", p->realm, NULL };
-    int deadline = deadline_of(p);
+    char seconds[16];
+    const char *argv[] = { "outcome", p->realm, seconds, NULL };
+    int left = deadline_of(p) - (int)p->transfer_seconds;
     json_t *reply = NULL;
     struct error ignored;
 
-    if (!call(p, argv, deadline, &reply, &ignored) ||
-        json_integer_value(json_object_get(reply, "generation")) != p->dump->generation) {
+    if (left < OUTCOME_LEAST)
+        left = OUTCOME_LEAST;
+    snprintf(seconds, sizeof(seconds), "%d", left < OUTCOME_MOST ? left : OUTCOME_MOST);
+    if (!call(p, argv, VERB_TIMEOUT, &reply, &ignored)) {
+        json_decref(reply);
+        return NULL;
+    }
+    note_running(p, json_object_get(reply, "running"));
+    if (json_integer_value(json_object_get(reply, "generation")) != p->dump->generation) {
         json_decref(reply);
         return NULL;
     }
@@ -284,9 +306,13 @@ kprop_failed(struct propagation *p, const struct subprocess_result *result, stru
     if (p->agent != NULL)
         fetch_log(p);
     error_set(err, result->timed_out ? ERROR_UNREACHABLE : ERROR_FAILED,
-              "cannot propagate to %s: kprop: %s (%s)", p->host,
+              "cannot propagate to %s: kprop: %s (%s)%s", p->host,
               last[0] != '\0' ? last : "nothing said",
-              subprocess_describe(result, how, sizeof(how)));
+              subprocess_describe(result, how, sizeof(how)), p->loading);
+    if (p->loading[0] != '\0')
+        return error_hint(err,
+                          "wait for the load to end and run again; if it always takes so long, "
+                          "raise timeout in kpropctl.conf");
     return error_hint(err,
                       "the lines above are %s's own log; its database is as it was unless they "
                       "say otherwise",
@@ -320,14 +346,14 @@ send_once(struct propagation *p, bool *again, struct error *err)
     bool ok = false;
 
     *again = false;
-    p->detail[0] = '\0';
+    p->detail[0] = p->loading[0] = '\0';
     p->outcome = NULL;
     subprocess_result_init(&result);
     if ((p->agent != NULL && !announce(p, err)) || !run_kprop(p, &result, err))
         goto cleanup;
     if (p->agent != NULL)
         p->outcome = fetch_outcome(p);
-    *again = p->outcome == NULL && may_pass(&result);
+    *again = p->outcome == NULL && p->loading[0] == '\0' && may_pass(&result);
     if (p->outcome != NULL && json_is_true(json_object_get(p->outcome, "verified")))
         ok = true;
     else if (p->outcome != NULL)

@@ -31,6 +31,7 @@ struct propagation {
     /* results */
     double transfer_seconds; /* of kprop, with the load that it waits for */
     json_t *outcome;         /* the loader's, or NULL; the caller's */
+    char loading[128];       /* "; a load is still running there …", or "" */
     char detail[4096];       /* what kprop said, and the replica's own log lines */
 };
 

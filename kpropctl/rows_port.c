@@ -164,6 +164,7 @@ see_port(struct walk *walk, struct step *step)
         return IMPOSSIBLE;
     }
     verdict = judge_holders(walk, step, report);
+    walk->on_demand = obstacle(report, "activator") != NULL;
     if (verdict == HOLDS)
         step_summary(step, "port %lld on %s is %s", (long long)fact_integer(report, "port", NULL),
                      walk->replica.host,

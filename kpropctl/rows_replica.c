@@ -244,6 +244,44 @@ make_acl(struct walk *walk, struct step *step, struct error *err)
     return ok;
 }
 
+/* A kpropd that its unit did not start is the administrator's own affair, and left alone. */
+static bool
+somebody_elses(const json_t *service)
+{
+    return json_is_integer(json_object_get(service, "pid")) &&
+           fact_text(service, "unit", NULL)[0] != '\0' &&
+           strcmp(fact_text(service, "active", NULL), "active") != 0;
+}
+
+/* Is a loader of ours out of reach, because kpropd is not started by its unit? */
+static bool
+cannot_load_ours(const struct walk *walk, const json_t *kpropd, struct step *step)
+{
+    const char *host = walk->replica.host;
+
+    if (walk->on_demand)
+        step_summary(step,
+                     "kpropd is started on demand on %s: databases are loaded by kdb5_util "
+                     "itself, and compared afterwards",
+                     host);
+    else if (fact_text(kpropd, "unit", NULL)[0] == '\0')
+        step_summary(step,
+                     "kpropd has no systemd unit on %s: databases are loaded by kdb5_util "
+                     "itself, and compared afterwards",
+                     host);
+    else if (somebody_elses(kpropd) && !fact_true(kpropd, "loader", NULL))
+        step_summary(step,
+                     "kpropd on %s (pid %lld) was not started by its unit %s: databases are "
+                     "loaded by kdb5_util itself, and compared afterwards",
+                     host, (long long)fact_integer(kpropd, "pid", NULL),
+                     fact_text(kpropd, "unit", NULL));
+    else
+        return false;
+    step_hint(step, "start kpropd with -p " KPC_LOADER " to have loads checked before they "
+                    "replace the database");
+    return true;
+}
+
 enum verdict
 see_loader(struct walk *walk, struct step *step)
 {
@@ -254,15 +292,8 @@ see_loader(struct walk *walk, struct step *step)
         return IMPOSSIBLE;
     kpropd = json_object_get(facts, "kpropd");
     running = json_is_integer(json_object_get(kpropd, "pid"));
-    if (fact_text(kpropd, "unit", NULL)[0] == '\0') {
-        step_summary(step,
-                     "kpropd has no systemd unit on %s: databases are loaded by kdb5_util "
-                     "itself, and checked afterwards",
-                     walk->replica.host);
-        step_hint(step, "start kpropd with -p " KPC_LOADER " to have loads checked before they "
-                        "replace the database");
+    if (cannot_load_ours(walk, kpropd, step))
         return HOLDS_BUT;
-    }
     if (fact_true(kpropd, "dropin", NULL) && (!running || fact_true(kpropd, "loader", NULL))) {
         step_summary(step,
                      "%s loads with kpropctl's loader: nothing unverified replaces the "
@@ -314,11 +345,13 @@ see_service(struct walk *walk, struct step *step, const char *key, const char *p
                      walk->replica.host, (long long)fact_integer(service, "pid", NULL));
         return LACKING;
     }
-    if (unit[0] != '\0' && strcmp(active, "active") != 0) {
+    if (somebody_elses(service)) {
         step_summary(
             step, "%s runs on %s (pid %lld), but not by its unit %s: it was started by hand",
             program, walk->replica.host, (long long)fact_integer(service, "pid", NULL), unit);
-        return LACKING;
+        step_hint(step, "see that it starts at boot too; or end it and run again, then %s does",
+                  unit);
+        return HOLDS_BUT;
     }
     if (unit[0] != '\0' && !fact_true(service, "enabled", NULL)) {
         step_summary(step, "%s runs on %s, but is not enabled: it will be gone after a reboot",
@@ -350,6 +383,11 @@ start_service(struct walk *walk, struct step *step, const char *verb, const char
 enum verdict
 see_kpropd(struct walk *walk, struct step *step)
 {
+    if (walk->on_demand) {
+        step_summary(step, "kpropd is started on demand on %s, by inetd or a socket unit",
+                     walk->replica.host);
+        return HOLDS;
+    }
     return see_service(walk, step, "kpropd", "kpropd");
 }
 
