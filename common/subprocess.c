@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,7 +46,8 @@ reset_signals(void)
 
 /* In the child: never returns; tells errno through REPORT if the program cannot be executed. */
 static void __attribute__((noreturn))
-child_main(const char *const *argv, char **environment, const int *fds, int report, pid_t parent)
+child_main(const char *const *argv, char **environment, const struct subprocess_options *options,
+           const int *fds, int report, pid_t parent)
 {
     int code;
 
@@ -56,8 +58,15 @@ child_main(const char *const *argv, char **environment, const int *fds, int repo
         _exit(127);
     close_on_exec_above(3);
     reset_signals();
-    execve(argv[0], (char *const *)(uintptr_t)argv, environment);
-    code = errno;
+    if (options->drop && (setgroups(0, NULL) != 0 || setgid(options->gid) != 0 ||
+                          setuid(options->uid) != 0 || chdir("/") != 0))
+        code = errno;
+    else
+        code = 0;
+    if (code == 0)
+        execve(argv[0], (char *const *)(uintptr_t)argv, environment);
+    if (code == 0)
+        code = errno;
     if (write(report, &code, sizeof(code)) < 0)
         _exit(126);
     _exit(127);
@@ -113,7 +122,7 @@ subprocess_start(const char *const *argv, const struct subprocess_options *optio
 
         if (options->merge)
             fds[2] = fds[1];
-        child_main(argv, environment, fds, report[1], parent);
+        child_main(argv, environment, options, fds, report[1], parent);
     }
     close(report[1]);
     report[1] = -1;
@@ -237,7 +246,9 @@ bool
 subprocess_run(const char *const *argv, const char *const *environment, int timeout_ms,
                struct subprocess_result *result, struct error *err)
 {
-    struct subprocess_options options = { environment, true, true, false };
+    struct subprocess_options options = { .environment = environment,
+                                          .pipe_out = true,
+                                          .pipe_err = true };
     struct subprocess child;
     double start = clock_monotonic(), deadline = timeout_ms < 0 ? -1 : start + timeout_ms / 1000.0,
            left;

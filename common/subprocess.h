@@ -26,6 +26,9 @@ struct subprocess_options {
     bool pipe_out;    /* else standard output goes to /dev/null */
     bool pipe_err;
     bool merge; /* standard error goes where standard output goes */
+    bool drop;  /* become uid and gid, without further groups */
+    uid_t uid;
+    gid_t gid;
 };
 
 struct subprocess_result {

@@ -33,6 +33,10 @@ static const struct config_key keys[] = {
       365 * 86400 },
     { "check_keytab", CONFIG_PATH, offsetof(struct configuration, check_keytab), 0, 0 },
     { "check_ccache", CONFIG_STRING, offsetof(struct configuration, check_ccache), 0, 0 },
+    { "on_event", CONFIG_PATH, offsetof(struct configuration, on_event), 0, 0 },
+    { "on_event_user", CONFIG_STRING, offsetof(struct configuration, on_event_user), 0, 0 },
+    { "on_event_timeout", CONFIG_DURATION, offsetof(struct configuration, on_event_timeout), 1,
+      3600 },
     { "wait", CONFIG_BOOLEAN, offsetof(struct configuration, wait), 0, 0 },
     { "watch_settle", CONFIG_DURATION, offsetof(struct configuration, watch_settle), 0, 3600 },
     { "watch_interval", CONFIG_DURATION, offsetof(struct configuration, watch_interval), 0, 86400 },
@@ -52,6 +56,7 @@ configuration_load(const char *file, struct configuration *configuration, struct
     configuration->parallel = 16;
     configuration->retries = 3;
     configuration->retry_delay = 2;
+    configuration->on_event_timeout = 30;
     configuration->keep_history = 90;
     configuration->age_warning = 3600;
     configuration->age_critical = 4 * 3600;

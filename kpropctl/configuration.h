@@ -30,11 +30,14 @@ struct configuration {
     int keep_history;    /* days; 0: for ever */
     int age_warning;     /* seconds since the last verified propagation, for health checks */
     int age_critical;
-    char *check_keytab; /* credentials of health checks that do not run as root, or NULL */
-    char *check_ccache; /* likewise; counts before the keytab */
-    bool wait;          /* a second run of a realm waits for the first; else it leaves */
-    int watch_settle;   /* seconds from a change to the propagation that `watch` starts for it */
-    int watch_interval; /* seconds at least between two of these */
+    char *check_keytab;   /* credentials of health checks that do not run as root, or NULL */
+    char *check_ccache;   /* likewise; counts before the keytab */
+    char *on_event;       /* program to be run when a replica's state changes, or NULL */
+    char *on_event_user;  /* as whom; NULL: nobody */
+    int on_event_timeout; /* seconds that it may take */
+    bool wait;            /* a second run of a realm waits for the first; else it leaves */
+    int watch_settle;     /* seconds from a change to the propagation that `watch` starts for it */
+    int watch_interval;   /* seconds at least between two of these */
 };
 
 #define CONFIGURATION_FILE KPC_SYSCONFDIR "/kpropctl.conf"

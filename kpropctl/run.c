@@ -3,6 +3,8 @@
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/log.h"
+#include "kpropctl/events.h"
 #include "kpropctl/fleet.h"
 #include "kpropctl/state.h"
 
@@ -86,6 +88,38 @@ record(const struct run *run, const struct walk *walk, const struct host_result 
     state_close(state);
 }
 
+static bool
+was_good(const struct state_memory *memory)
+{
+    return strcmp(memory->last_result, "verified") == 0 ||
+           strcmp(memory->last_result, "unchanged") == 0;
+}
+
+/* A replica that turned bad, or good again; the first run of a good one is no news. */
+static void
+tell_event(const struct walk *walk, const struct host_result *result, const char *failure)
+{
+    bool good = host_is_verified(result);
+    struct event event = {
+        .realm = walk->realm->name,
+        .host = walk->replica.host[0] != '\0' ? walk->replica.host : walk->host,
+        .good = good,
+        .result = host_outcome_name(result->outcome),
+        .error = failure,
+        .generation = walk->dump.generation,
+    };
+    bool first = walk->memory.last_result[0] == '\0';
+    struct error err;
+
+    if (first ? good : good == was_good(&walk->memory))
+        return;
+    error_clear(&err);
+    if (!events_tell(walk->configuration, &event, &err)) {
+        fprintf(stderr, "kpropctl: %s\n", err.text);
+        log_warning("%s", err.text);
+    }
+}
+
 /* In the process of one host. */
 static void
 serve(void *closure, const char *host, const struct walk_listener *listener,
@@ -120,8 +154,10 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
     result->principals = walk.dump.principals;
     result->policies = walk.dump.policies;
     result->generation = walk.dump.generation;
-    if (!request->dry_run)
+    if (!request->dry_run) {
         record(run, &walk, result, started, tee.failure);
+        tell_event(&walk, result, tee.failure);
+    }
     walk_finish(&walk);
 }
 

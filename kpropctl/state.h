@@ -97,6 +97,7 @@ struct state_memory {
     struct state_content content; /* that it was last verified to hold; generation 0: never */
     int64_t digested_at;          /* when its digest was last compared and good, 0: never */
     int64_t ticketed_at;
+    char last_result[16];    /* of its newest outcome, "" if there is none */
     int64_t verified_at;     /* when it was last verified or found unchanged, 0: never */
     int64_t behind;          /* generations made since the one it was verified to hold */
     double transfer_seconds; /* of its last transfer that was verified, or 0 */
