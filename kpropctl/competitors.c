@@ -141,13 +141,13 @@ judge(struct search *search, const char *file, unsigned line, const char *comman
     const char *p = command, *end = command + len;
     char path[512];
 
-    snprintf(one.file, sizeof(one.file), "%s", file);
+    text_clean(file, strlen(file), one.file, sizeof(one.file));
     snprintf(one.unit, sizeof(one.unit), "%s", unit);
     text_clean(command, len, one.command, sizeof(one.command));
     while (one.kind == JOB_OTHER && next_path(&p, end, path, sizeof(path))) {
         one.script_line = look_into_script(search, path, &one.kind);
         if (one.script_line > 0)
-            snprintf(one.script, sizeof(one.script), "%s", path);
+            text_clean(path, strlen(path), one.script, sizeof(one.script));
     }
     if (one.kind != JOB_OTHER)
         add(search, &one);
@@ -242,8 +242,8 @@ look_into_part(struct search *search, const char *path)
 
     one.line = look_into_script(search, path, &one.kind);
     if (one.line > 0) {
-        snprintf(one.file, sizeof(one.file), "%s", path);
-        snprintf(one.command, sizeof(one.command), "%s", path);
+        text_clean(path, strlen(path), one.file, sizeof(one.file));
+        text_clean(path, strlen(path), one.command, sizeof(one.command));
         add(search, &one);
         return;
     }
