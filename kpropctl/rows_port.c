@@ -77,19 +77,50 @@ obstacle(const json_t *report, const char *kind)
     return NULL;
 }
 
+/* A process, or what is known of a socket whose process cannot be seen. */
 static void
 name_holder(struct step *step, const struct walk *walk, const json_t *report, const json_t *holder)
 {
-    step_summary(step, "port %lld on %s is held by %s (pid %lld, %s, user %s%s%s)",
-                 (long long)fact_integer(report, "port", NULL), walk->replica.host,
-                 fact_text(holder, "program", NULL)[0] != '\0' ? fact_text(holder, "program", NULL)
-                                                               : "a process out of view",
-                 (long long)fact_integer(holder, "pid", NULL), fact_text(holder, "state", NULL),
-                 fact_text(holder, "user", NULL),
-                 fact_text(holder, "unit", NULL)[0] != '\0' ? ", unit " : "",
-                 fact_text(holder, "unit", NULL));
-    step_detail(step, "command line: %s\n%s", fact_text(holder, "command", NULL),
+    const char *unit = fact_text(holder, "unit", NULL), *peer = fact_text(holder, "peer", NULL);
+    const char *user = fact_text(holder, "user", NULL), *state = fact_text(holder, "state", NULL);
+    json_int_t pid = fact_integer(holder, "pid", NULL);
+    long long port = (long long)fact_integer(report, "port", NULL);
+
+    if (strcmp(state, "TIME_WAIT") == 0)
+        step_summary(step, "port %lld on %s is held by what is left of finished connections", port,
+                     walk->replica.host);
+    else if (pid != 0)
+        step_summary(step, "port %lld on %s is held by %s (pid %lld, %s, user %s%s%s)", port,
+                     walk->replica.host, fact_text(holder, "program", NULL), (long long)pid, state,
+                     user, unit[0] != '\0' ? ", unit " : "", unit);
+    else
+        step_summary(step, "port %lld on %s is held by a process out of view (%s, inode %lld%s%s)",
+                     port, walk->replica.host, state,
+                     (long long)fact_integer(holder, "inode", NULL),
+                     user[0] != '\0' ? ", user " : "", user);
+    step_detail(step, "%s%s%s%s%s%s%s", pid != 0 ? "command line: " : "",
+                fact_text(holder, "command", NULL), pid != 0 ? "\n" : "",
+                peer[0] != '\0' ? "peer: " : "", peer, peer[0] != '\0' ? "\n" : "",
                 fact_text(holder, "note", NULL));
+}
+
+/* inetd or the like starts kpropd: good, unless kpropd has to fetch increments by itself. */
+static bool
+refuse_activator(struct walk *walk, struct step *step, const json_t *report)
+{
+    const json_t *activator = obstacle(report, "activator"), *facts;
+
+    if (activator == NULL || (facts = walk_facts(walk, step)) == NULL ||
+        !fact_true(facts, "realm", "iprop"))
+        return false;
+    step_summary(step,
+                 "port %lld on %s is held by %s, which starts kpropd for each connection; with "
+                 "incremental propagation (iprop_enable) kpropd has to stand alone",
+                 (long long)fact_integer(report, "port", NULL), walk->replica.host,
+                 fact_text(activator, "program", NULL));
+    step_hint(step, "take kpropd out of %s on %s, then run this again",
+              fact_text(activator, "file", NULL), walk->replica.host);
+    return true;
 }
 
 static enum verdict
@@ -113,8 +144,10 @@ judge_holders(struct walk *walk, struct step *step, const json_t *report)
         if (step->hint[0] == '\0')
             step_hint(step,
                       "stop that program, or give it another port; kpropctl does not touch it");
-        return REFUSED;
+        return strcmp(fact_text(other, "state", NULL), "TIME_WAIT") == 0 ? IMPOSSIBLE : REFUSED;
     }
+    if (refuse_activator(walk, step, report))
+        return REFUSED;
     if (reservation != NULL) {
         step_summary(step,
                      "port %lld on %s is reserved by portreserve (pid %lld, file %s): bound, not "
@@ -175,6 +208,25 @@ see_port(struct walk *walk, struct step *step)
     return verdict;
 }
 
+/* What was done, what else was lost, and without systemd what is left to do. */
+static void
+tell_release(struct step *step, const char *before, const json_t *reply)
+{
+    const char *dropin = fact_text(reply, "dropin", NULL), *lost = fact_text(reply, "lost", NULL);
+    const char *init = fact_text(reply, "init", NULL);
+
+    if (dropin[0] != '\0')
+        step_summary(step, "%s; released it, and %s releases it at every start of kpropd", before,
+                     dropin);
+    else
+        step_summary(step, "%s; released it", before);
+    if (init[0] != '\0')
+        step_hint(step, "to make that last: %s", init);
+    if (lost[0] != '\0')
+        step_detail(step, "%s is no longer reserved either: restart portreserve once kpropd runs",
+                    lost);
+}
+
 bool
 make_port(struct walk *walk, struct step *step, struct error *err)
 {
@@ -191,8 +243,7 @@ make_port(struct walk *walk, struct step *step, struct error *err)
 
     snprintf(before, sizeof(before), "%s", step->summary);
     if (ok)
-        step_summary(step, "%s; released it, and %s releases it at every start of kpropd", before,
-                     fact_text(reply, "dropin", NULL));
+        tell_release(step, before, reply);
     json_decref(reply);
     return ok;
 }
