@@ -6,6 +6,8 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -179,6 +181,27 @@ look_again(struct port_report *report, const struct ports_options *options, stru
     return true;
 }
 
+/* kpropd asks for addresses with AI_ADDRCONFIG, and ends where there is none but loopback's. */
+static void
+note_loopback(struct port_report *report)
+{
+    struct ifaddrs *list = NULL;
+    bool only = true;
+
+    if (strcmp(report->spec.service, PORTS_SERVICE) != 0 || report->note[0] != '\0' ||
+        getifaddrs(&list) != 0)
+        return;
+    for (const struct ifaddrs *one = list; one != NULL; one = one->ifa_next) {
+        if (one->ifa_addr != NULL && !(one->ifa_flags & IFF_LOOPBACK) &&
+            (one->ifa_addr->sa_family == AF_INET || one->ifa_addr->sa_family == AF_INET6))
+            only = false;
+    }
+    freeifaddrs(list);
+    if (only)
+        snprintf(report->note, sizeof(report->note),
+                 "this host has no address but loopback's: kpropd ends at its start until it has");
+}
+
 bool
 ports_examine(const struct port_spec *spec, const struct ports_options *options,
               struct port_report **out, struct error *err)
@@ -197,6 +220,7 @@ ports_examine(const struct port_spec *spec, const struct ports_options *options,
         free(report);
         return false;
     }
+    note_loopback(report);
     *out = report;
     return true;
 }

@@ -130,8 +130,10 @@ classify_kpropd(struct port_holder *holder)
     else if (holder->who.starter == STARTED_BY_PERSON)
         set_note(holder, "a person started it in a login session: it will not come back after a "
                          "reboot");
-    else if (holder->who.starter == STARTED_UNKNOWN && talks(holder->tcp_state) == false)
+    else if (holder->who.starter == STARTED_UNKNOWN && !talks(holder->tcp_state))
         set_note(holder, "no service of systemd's started it");
+    else if (holder->who.starter == STARTED_BY_MANAGER && strstr(holder->who.unit, "kprop") == NULL)
+        set_note(holder, "it belongs to %s, which is not kpropd's own service", holder->who.unit);
     if (holder->who.starter == STARTED_BY_PERSON)
         set_advice(holder, "End process %d and start kpropd's service instead",
                    (int)holder->who.pid);
@@ -296,8 +298,11 @@ ports_classify_files(struct port_report *report, const struct portreserve *reser
         return;
     memset(holder, 0, sizeof(*holder));
     holder->tcp_state = SOCKET_STATE_BOUND;
-    if (!process_describe(reserve->pid, &holder->who))
-        return;
+    if (!process_describe(reserve->pid, &holder->who)) {
+        /* Without /proc: the lock on its pid file told who it is. */
+        snprintf(holder->who.name, sizeof(holder->who.name), "portreserve");
+        snprintf(holder->who.program, sizeof(holder->who.program), "portreserve");
+    }
     snprintf(holder->address, sizeof(holder->address), "0.0.0.0");
     fill_reservation(holder, report->spec.port, reserve);
     report->count = 1;

@@ -4,9 +4,11 @@
 #include "common/portreserve.h"
 #include "tests/unit/holders.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
@@ -51,6 +53,7 @@ static void
 act(int fd, int sock)
 {
     struct timespec half = { 0, 500 * 1000 * 1000 };
+    char path[256];
 
     switch (behaviour) {
     case DROPS_NAME:
@@ -62,7 +65,9 @@ act(int fd, int sock)
         break;
     case TAKEN_SHORT:
     case TAKEN_LONG:
+        /* It is another program from here on. */
         prctl(PR_SET_NAME, "rpc.statd");
+        unlink(below(PORTRESERVE_PIDFILE, path, sizeof(path)));
         close(fd);
         fd = bind_socket("0.0.0.0", PORT, 0);
         if (behaviour == TAKEN_LONG)
@@ -101,13 +106,16 @@ be_portreserve(void)
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int sock = socket(AF_UNIX, SOCK_DGRAM, 0), fd = bind_socket("0.0.0.0", PORT, 0);
     int other = bind_socket("0.0.0.0", 749, 0);
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     char path[256];
     FILE *file = fopen(below(PORTRESERVE_PIDFILE, path, sizeof(path)), "w");
 
     if (file == NULL || fd < 0 || other < 0)
         return false;
     fprintf(file, "%d\n", (int)getpid());
-    fclose(file);
+    /* Never closed: the lock goes with the descriptor. */
+    if (fflush(file) != 0 || fcntl(fileno(file), F_SETLK, &lock) != 0)
+        return false;
     below(PORTRESERVE_SOCKET, address.sun_path, sizeof(address.sun_path));
     unlink(address.sun_path);
     if (bind(sock, (struct sockaddr *)&address, sizeof(address)) != 0)
@@ -237,6 +245,45 @@ test_report(void **state)
         assert_non_null(strstr(report->warning, "750/udp"));
         ports_report_free(report);
     }
+    holder_end(pid);
+}
+
+/* In a child without /proc: its files and the lock on its pid file still tell who it is. */
+static int
+without_proc(pid_t holder)
+{
+    struct ports_options options = { .root = root };
+    struct port_spec spec = { .port = PORT };
+    struct port_report *report = NULL;
+    struct error err;
+
+    if (unshare(CLONE_NEWNS | CLONE_NEWNET) != 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", "/proc", "tmpfs", 0, NULL) != 0)
+        return 1;
+    options.way = PORTS_PORTRESERVE;
+    if (bind_socket("0.0.0.0", PORT, 0) < 0 || !ports_examine(&spec, &options, &report, &err))
+        return 2;
+    if (report->usable != PORTS_HELD || report->sure != PORTS_LIKELY || report->count != 1)
+        return 3;
+    if (report->holders[0].kind != PORT_RESERVATION || report->holders[0].who.pid != holder)
+        return 4;
+    return strcmp(report->holders[0].release, "krb5_prop") == 0 ? 0 : 5;
+}
+
+static void
+test_without_proc(void **state)
+{
+    pid_t pid = start(DROPS_NAME, "krb5_prop"), child;
+    int status;
+
+    (void)state;
+    put("krb5_prop", "754/tcp\n");
+    child = fork();
+    if (child == 0)
+        _exit(without_proc(pid));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
     holder_end(pid);
 }
 
@@ -388,6 +435,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drop_in),
         cmocka_unit_test_setup_teardown(test_report, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_without_proc, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_release, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_several_files, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_old_daemon, make_root, remove_root),

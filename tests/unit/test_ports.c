@@ -4,10 +4,13 @@
 #include "common/netlink.h"
 #include "tests/unit/holders.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -368,6 +371,65 @@ test_unprivileged(void **state)
     holder_end(pid);
 }
 
+/* Make system call NUMBER fail with CODE in this process; with FIRST not 0 only where that is its
+ * first argument. */
+static bool
+forbid(int number, unsigned int first, int code)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)number, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first, 0, first != 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned int)code),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* In a child, as on older and older kernels: 0 if WAY is the one that finds HOLDER. */
+static int
+as_on_old_kernel(enum ports_way way, pid_t holder)
+{
+    struct ports_options options = { .root = "/nonexistent" };
+    struct port_spec spec = { .port = PORT };
+    struct port_report *report = NULL;
+    struct error err;
+
+    if (!forbid(SYS_socket, AF_NETLINK, EAFNOSUPPORT) ||
+        (way == PORTS_PROC && !forbid(SYS_pidfd_getfd, 0, ENOSYS)))
+        return 1;
+    if (!ports_examine(&spec, &options, &report, &err))
+        return 2;
+    if (report->usable != PORTS_HELD || report->count != 1)
+        return 3;
+    if (report->way != way)
+        return 4;
+    return report->holders[0].who.pid == holder ? 0 : 5;
+}
+
+static void
+test_old_kernels(void **state)
+{
+    static const enum ports_way old[] = { PORTS_PIDFD, PORTS_PROC };
+    pid_t pid = holder_start(&(struct holder){ .address = "0.0.0.0" });
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+        pid_t child = fork();
+        int status;
+
+        if (child == 0)
+            _exit(as_on_old_kernel(old[i], pid));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    holder_end(pid);
+}
+
 static void
 test_json(void **state)
 {
@@ -470,6 +532,7 @@ main(void)
         cmocka_unit_test(test_taken_along),
         cmocka_unit_test(test_in_flight),
         cmocka_unit_test(test_unprivileged),
+        cmocka_unit_test(test_old_kernels),
         cmocka_unit_test(test_json),
     };
     const struct CMUnitTest none[] = { cmocka_unit_test(test_resolve), cmocka_unit_test(skip_all) };
