@@ -56,12 +56,13 @@ kpropd_loader_state(const struct service_state *state, bool *dropin, bool *runni
 bool
 kpropd_load_running(pid_t *pid, double *since)
 {
+    static const char *const loaders[] = { "kpropctl-loader", "kdb5_util", NULL };
     char path[64];
     struct stat st;
 
     *pid = 0;
     *since = 0;
-    if (processes_find("kpropctl-loader", pid, 1) == 0 && processes_find("kdb5_util", pid, 1) == 0)
+    if (processes_find(loaders, pid, 1) == 0)
         return false;
     snprintf(path, sizeof(path), "/proc/%d", (int)*pid);
     if (stat(path, &st) == 0)

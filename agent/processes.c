@@ -2,6 +2,7 @@
 #include "agent/processes.h"
 
 #include "common/buffers.h"
+#include "common/process.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -48,24 +49,36 @@ in_our_network(pid_t pid)
     return mine < 0 || other < 0 || (mine == other && memcmp(ours, theirs, (size_t)mine) == 0);
 }
 
+static bool
+is_called(pid_t pid, const char *const *names)
+{
+    char path[64], comm[64];
+    ssize_t len;
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    len = proc_read(path, comm, sizeof(comm));
+    if (len > 0 && comm[len - 1] == '\n')
+        comm[len - 1] = '\0';
+    for (; len > 0 && *names != NULL; names++) {
+        if (strcmp(comm, *names) == 0)
+            return true;
+    }
+    return false;
+}
+
 size_t
-processes_find(const char *name, pid_t *pids, size_t max)
+processes_find(const char *const *names, pid_t *pids, size_t max)
 {
     DIR *dir = opendir("/proc");
     struct dirent *entry;
     size_t found = 0;
 
     while (dir != NULL && found < max && (entry = readdir(dir)) != NULL) {
-        struct buffer comm;
         pid_t pid = (pid_t)atoi(entry->d_name);
 
-        if (!isdigit((unsigned char)entry->d_name[0]))
-            continue;
-        buffer_init(&comm, 8192);
-        if (read_proc(pid, "comm", &comm) && comm.len == strlen(name) + 1 &&
-            memcmp(comm.data, name, strlen(name)) == 0 && in_our_network(pid))
+        if (isdigit((unsigned char)entry->d_name[0]) && is_called(pid, names) &&
+            in_our_network(pid))
             pids[found++] = pid;
-        buffer_free(&comm);
     }
     if (dir != NULL)
         closedir(dir);

@@ -10,10 +10,10 @@
 #include <sys/types.h>
 
 /*
- * Pids of at most MAX processes of this network namespace whose program is called NAME
- * (/proc/PID/comm); the number found.
+ * Pids of at most MAX processes of this network namespace whose program has one of
+ * NAMES (/proc/PID/comm; ended by NULL); the number found.
  */
-size_t processes_find(const char *name, pid_t *pids, size_t max);
+size_t processes_find(const char *const *names, pid_t *pids, size_t max);
 
 /*
  * True if PID has option OPTION ("-p") in its command line; its value (the next word, or what

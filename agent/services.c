@@ -55,21 +55,20 @@ see_processes(const struct row *row, int port, struct service_state *s)
 {
     struct process_info info;
     pid_t pids[64];
+    size_t count = 0;
 
     if (s->state.pid != 0) {
         s->pid = s->state.pid;
         s->listening = port != 0 && processes_listens(s->pid, port, row->udp);
     }
-    for (const char *const *name = row->programs; *name != NULL && !s->listening; name++) {
-        size_t count = processes_find(*name, pids, sizeof(pids) / sizeof(pids[0]));
+    if (!s->listening)
+        count = processes_find(row->programs, pids, sizeof(pids) / sizeof(pids[0]));
+    for (size_t i = 0; i < count && !s->listening; i++) {
+        bool listens = port != 0 && processes_listens(pids[i], port, row->udp);
 
-        for (size_t i = 0; i < count && !s->listening; i++) {
-            bool listens = port != 0 && processes_listens(pids[i], port, row->udp);
-
-            if (listens || s->pid == 0)
-                s->pid = pids[i];
-            s->listening = listens;
-        }
+        if (listens || s->pid == 0)
+            s->pid = pids[i];
+        s->listening = listens;
     }
     s->by_hand = s->pid != 0 && s->state.pid == 0;
     if (s->pid != 0 && process_describe(s->pid, &info))
