@@ -48,8 +48,7 @@ see_agent(struct walk *walk, struct step *step)
     if (!walk_fetch_facts(walk, &err))
         return without_agent(walk, step, REMOTE_NOT_AUTHORISED, &err);
     step_summary(step, "kpropctl-agent %s on %s answers, and lets %s in",
-                 fact_text(walk->facts, "agent", "version"), walk->replica.host,
-                 walk->primary.principal);
+                 fact_text(walk->facts, "agent", "version"), walk->replica.host, walk->client);
     return HOLDS;
 }
 

@@ -122,6 +122,8 @@ obtain_tickets(struct walk *walk, bool fresh, struct error *err)
     snprintf(walk->client, sizeof(walk->client), "%s", walk->primary.principal);
     if (walk->kind == WALK_CHECK && configuration->check_ccache != NULL) {
         tickets_use(configuration->check_ccache);
+        snprintf(walk->client, sizeof(walk->client), "the owner of %s",
+                 configuration->check_ccache);
         walk->keytab = NULL;
         return true;
     }
