@@ -1,6 +1,7 @@
 /* port_text - see port_text.h. */
 #include "kpropctl/port_text.h"
 
+#include "common/ports.h"
 #include "common/process.h"
 
 #include <string.h>
@@ -109,18 +110,42 @@ put_holder(const json_t *holder, struct buffer *out)
     put_line(out, "note", text_of(holder, "note", text, sizeof(text)));
 }
 
+/* kpropd's own, as this host has it, and not some other that was asked about. */
+static bool
+is_kpropds(const json_t *report)
+{
+    struct port_spec own;
+    struct error ignored;
+
+    return ports_resolve(NULL, &own, &ignored) &&
+           own.port == json_integer_value(json_object_get(report, "port"));
+}
+
 static const char *
 verdict(const json_t *report)
 {
     const json_t *usable = json_object_get(report, "usable");
 
     if (json_is_true(usable))
-        return "is free: kpropd can bind it";
+        return is_kpropds(report) ? "is free: kpropd can bind it" : "is free";
     if (!json_is_false(usable))
         return "may be free or not: it could not be found out";
     if (json_is_true(json_object_get(report, "ready")))
         return "is in good hands";
-    return "is held: kpropd cannot bind it";
+    return is_kpropds(report) ? "is held: kpropd cannot bind it" : "is held";
+}
+
+/*
+ * "Nothing to do" is no news. That kpropd can be started is none either for another port than its
+ * own, and on this host it would be bad advice: a primary's kadmind does not survive it on Debian.
+ */
+static bool
+has_advice(const json_t *report, const char *host)
+{
+    return json_is_string(json_object_get(report, "advice")) &&
+           !is(report, "advice", "Nothing to do") &&
+           (!json_is_true(json_object_get(report, "usable")) ||
+            (host != NULL && is_kpropds(report)));
 }
 
 void
@@ -145,8 +170,8 @@ port_text(const json_t *report, const char *host, struct buffer *out)
         buffer_printf(out, "Beware: %s\n", text);
     if (text_of(report, "note", text, sizeof(text))[0] != '\0')
         buffer_printf(out, "Note: %s\n", text);
-    if (text_of(report, "advice", text, sizeof(text))[0] != '\0')
-        buffer_printf(out, "What to do: %s.\n", text);
+    if (has_advice(report, host))
+        buffer_printf(out, "What to do: %s.\n", text_of(report, "advice", text, sizeof(text)));
     if (json_is_false(json_object_get(report, "lasting")))
         buffer_printf(out, "Not lasting: portreserve takes the port again when it starts, and "
                            "kpropd's service does not release it yet.\n");
