@@ -1,6 +1,7 @@
 /*
- * cmd_check - kpropctl check and status [HOST…]: the table of checks, only looking. The exit status
- * is that of a monitoring plugin in every format; usage and configuration errors are 3 too.
+ * cmd_check - kpropctl check, status and report [HOST…]: the table of checks, only looking. The
+ * exit status is that of a monitoring plugin in every format; usage and configuration errors are 3
+ * too.
  */
 #include "common/files.h"
 #include "kpropctl/commands.h"
@@ -26,6 +27,7 @@ enum {
     OPTION_CCACHE,
     OPTION_JSON,
     MAX_CHECKS = 64,
+    MAX_HISTORY = 5000,
     WATCH_SECONDS = 5
 };
 
@@ -49,12 +51,21 @@ static const struct option status_options[] = {
     { NULL, 0, NULL, 0 },
 };
 
+static const struct option report_options[] = {
+    { "output", required_argument, NULL, OPTION_OUTPUT },
+    { "timeout", required_argument, NULL, OPTION_TIMEOUT },
+    { "keytab", required_argument, NULL, OPTION_KEYTAB },
+    { "ccache", required_argument, NULL, OPTION_CCACHE },
+    { NULL, 0, NULL, 0 },
+};
+
 struct checking {
     struct command_context *context;
     const struct output_backend *backend;
     const char *only[MAX_CHECKS + 1];
     size_t only_count;
     const char *file; /* --output, or NULL */
+    json_t *history;  /* for a report, or NULL */
     int timeout;
     bool digest;
     bool watch;        /* again and again, on a terminal */
@@ -190,6 +201,7 @@ tell(struct checking *c, char *const *hosts, size_t count, struct error *err)
     if (output == NULL) {
         error_memory(err);
     } else {
+        output->extra = c->history;
         fleet_run(output, serve, c, (size_t)c->context->configuration->parallel, c->timeout, err);
         health = health_of_all(output);
         output_finish(output);
@@ -294,6 +306,28 @@ cmd_status(struct command_context *context, int argc, char **argv, struct error 
     };
     enum health health = run_checks(&c, "w", status_options, argc, argv, err);
 
+    if (err->code != ERROR_NONE)
+        err->code = HEALTH_UNKNOWN;
+    return (int)health;
+}
+
+int
+cmd_report(struct command_context *context, int argc, char **argv, struct error *err)
+{
+    struct checking c = {
+        .context = context,
+        .backend = &output_report,
+        .timeout = 10,
+    };
+    struct state *state = state_open(context->configuration->state_dir, NULL, true, err);
+    enum health health = HEALTH_UNKNOWN;
+
+    if (state != NULL)
+        c.history = state_history(state, context->realm->name, NULL, MAX_HISTORY, err);
+    state_close(state);
+    if (c.history != NULL)
+        health = run_checks(&c, "", report_options, argc, argv, err);
+    json_decref(c.history);
     if (err->code != ERROR_NONE)
         err->code = HEALTH_UNKNOWN;
     return (int)health;

@@ -40,6 +40,13 @@ const struct command commands[] = {
       "  --json           as kpropctl check --format json\n\n"
       "exit status: as kpropctl check\n",
       NEEDS_REALM, cmd_status, .trouble = 3 },
+    { "report", NULL, "[--output FILE] [HOST...]", "the fleet and its history as one HTML page",
+      "  --output FILE    write there, whole or not at all\n"
+      "  --timeout SEC    give a host up after that (default 10)\n"
+      "  --keytab FILE    credentials for the agents, if not root\n"
+      "  --ccache NAME    likewise, a credential cache\n\n"
+      "exit status: as kpropctl check\n",
+      NEEDS_REALM, cmd_report, .trouble = 3 },
     { "list", NULL, "[--json]", "the replicas, and when each was last verified",
       "  --json          for programs\n", NEEDS_REALM, cmd_list },
     { "history", NULL, "[-n LINES] [HOST]", "what became of the runs, the newest first",

@@ -62,9 +62,10 @@ struct output_backend {
 extern const struct output_backend output_text, output_brief, output_quiet, output_json;
 
 /* Of a health check: for people, worst first; a monitoring plugin's; a documented object; the text
- * format of Prometheus; a table of the fleet. */
+ * format of Prometheus; a table of the
+ * fleet; an HTML page (extra: the array of state_history). */
 extern const struct output_backend output_check_text, output_nagios, output_check_json,
-    output_prometheus, output_status;
+    output_prometheus, output_status, output_report;
 
 struct output_host; /* the backend's own, one for each host */
 
@@ -79,6 +80,7 @@ struct output {
     bool colour;
     bool utf8;
     unsigned width;
+    const json_t *extra; /* the backend's own, if it wants one; borrowed */
 };
 
 /*
