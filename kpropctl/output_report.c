@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LEAST_SPAN = 3600 };
+enum { LEAST_SPAN = 600 };
 
 static const char style[] =
     ":root{color-scheme:light dark;--bg:#fff;--fg:#1c2128;--soft:#59636e;--line:#d1d9e0;"
@@ -41,6 +41,8 @@ static const char style[] =
     ".legend span::before{content:'';display:inline-block;width:.7em;height:.7em;margin:0 .3em 0 "
     ".6em;border-radius:2px}.k0::before{background:var(--s0)}.k1::before{background:var(--s1)}"
     ".k2::before{background:var(--s2)}.k3::before{background:var(--s3)}"
+    "td .quiet{white-space:nowrap}.legend span{white-space:nowrap}"
+    "@media(max-width:40rem){svg text{font-size:19px}h1{font-size:1.25rem}}"
     "@media print{body{max-width:none}.card,section{break-inside:avoid}}";
 
 static const char *
