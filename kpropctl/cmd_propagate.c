@@ -1,6 +1,7 @@
 /* cmd_propagate - kpropctl propagate [HOST…]: what a timer runs, and an administrator after a
  * change. */
 #include "kpropctl/commands.h"
+#include "kpropctl/roster.h"
 #include "kpropctl/run.h"
 
 #include <getopt.h>
@@ -64,16 +65,41 @@ take_option(int option, struct run_request *request, struct error *err)
     }
 }
 
+/* The replicas in the state database, or, where that is damaged or lost, those of the run before.
+ */
+static json_t *
+find_replicas(const struct command_context *context, struct error *err)
+{
+    const char *dir = context->configuration->state_dir, *realm = context->realm->name;
+    struct state *state = state_open(dir, NULL, true, err);
+    json_t *replicas = state == NULL ? NULL : state_replicas(state, realm, err), *kept;
+
+    state_close(state);
+    if (json_array_size(replicas) > 0) {
+        roster_keep(dir, realm, replicas);
+        return replicas;
+    }
+    kept = roster_recall(dir, realm);
+    if (kept == NULL)
+        return replicas;
+    fprintf(stderr, "kpropctl: %s; going by %s/%s.replicas\n",
+            err->code != ERROR_NONE ? err->text : "the state database has lost the replicas", dir,
+            realm);
+    if (err->code == ERROR_NONE)
+        fprintf(stderr, "kpropctl: 'kpropctl setup-slave HOST' records them again\n");
+    error_clear(err);
+    json_decref(replicas);
+    return kept;
+}
+
 /* All recorded replicas; the strings of *LIST (freed by the caller) belong to *REPLICAS. */
 static size_t
 all_hosts(const struct command_context *context, json_t **replicas, char ***list, struct error *err)
 {
-    struct state *state = state_open(context->configuration->state_dir, NULL, true, err);
     size_t index, count = 0;
     json_t *replica;
 
-    *replicas = state == NULL ? NULL : state_replicas(state, context->realm->name, err);
-    state_close(state);
+    *replicas = find_replicas(context, err);
     if (*replicas == NULL)
         return 0;
     *list = calloc(json_array_size(*replicas) + 1, sizeof(**list));

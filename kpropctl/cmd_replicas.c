@@ -1,6 +1,7 @@
 /* cmd_replicas - kpropctl list, history, remove-slave: what the state database knows. */
 #include "kpropctl/commands.h"
 #include "kpropctl/connect.h"
+#include "kpropctl/roster.h"
 #include "kpropctl/run.h"
 #include "kpropctl/state.h"
 #include "kpropctl/table.h"
@@ -155,6 +156,13 @@ forget(const struct command_context *context, const char *host, struct error *er
     bool known = false, ok;
 
     ok = state != NULL && state_replica_forget(state, context->realm->name, host, &known, err);
+    if (ok && known) {
+        json_t *left = state_replicas(state, context->realm->name, err);
+
+        if (left != NULL)
+            roster_keep(context->configuration->state_dir, context->realm->name, left);
+        json_decref(left);
+    }
     state_close(state);
     if (ok && !known) {
         error_set(err, ERROR_FAILED, "%s is no known replica of %s", host, context->realm->name);

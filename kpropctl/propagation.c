@@ -21,6 +21,9 @@ enum {
     VERB_TIMEOUT = 60,
     OUTCOME_LEAST = 2, /* seconds to wait for a load that kprop did not wait for */
     OUTCOME_MOST = 3600,
+    SILENCE = 15,   /* of an agent that waits for a load */
+    LATE_MS = 2000, /* until a load must have begun after kprop's end */
+    LATE_TRIES = 10,
     BASE_SECONDS = 120,
     SLOWEST_RATE = 128 * 1024, /* bytes per second, of a replica not yet known */
     SLACK = 4,                 /* times slower than ever before is too slow */
@@ -254,9 +257,10 @@ note_running(struct propagation *p, const json_t *running)
                  stage == NULL ? "an unknown stage" : stage);
 }
 
-/* The outcome of this generation's load, waiting for one that still runs; NULL if there is none. */
+/* The outcome of this generation's load, waiting for one that still runs (its agent says so every
+ * few seconds); NULL if there is none. */
 static json_t *
-fetch_outcome(struct propagation *p)
+ask_outcome(struct propagation *p)
 {
     char seconds[16];
     const char *argv[] = { "outcome", p->realm, seconds, NULL };
@@ -267,7 +271,7 @@ fetch_outcome(struct propagation *p)
     if (left < OUTCOME_LEAST)
         left = OUTCOME_LEAST;
     snprintf(seconds, sizeof(seconds), "%d", left < OUTCOME_MOST ? left : OUTCOME_MOST);
-    if (!call(p, argv, VERB_TIMEOUT, &reply, &ignored)) {
+    if (!call(p, argv, SILENCE, &reply, &ignored)) {
         json_decref(reply);
         return NULL;
     }
@@ -277,6 +281,42 @@ fetch_outcome(struct propagation *p)
         return NULL;
     }
     return reply;
+}
+
+/* What kprop says of troubles that pass by themselves: kpropd restarts, a network comes back. */
+static bool
+may_pass(const struct subprocess_result *result)
+{
+    static const char *const texts[] = { "Connection refused",     "Connection reset",
+                                         "Connection timed out",   "No route to host",
+                                         "Network is unreachable", "Network is down",
+                                         "temporarily unavailable" };
+    char last[512];
+
+    if (subprocess_succeeded(result) || result->timed_out)
+        return false;
+    subprocess_last_line(result, last, sizeof(last));
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        if (strstr(last, texts[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* A transfer that broke off is loaded all the same, so far as it came: after kprop has given up. */
+static json_t *
+fetch_outcome(struct propagation *p, const struct subprocess_result *result)
+{
+    static const struct timespec nap = { 0, LATE_MS / LATE_TRIES * 1000 * 1000 };
+    bool late = !subprocess_succeeded(result) && !result->timed_out && !may_pass(result);
+    json_t *outcome = ask_outcome(p);
+
+    for (int tries = 0; outcome == NULL && late && tries < LATE_TRIES && p->loading[0] == '\0';
+         tries++) {
+        nanosleep(&nap, NULL);
+        outcome = ask_outcome(p);
+    }
+    return outcome;
 }
 
 static bool
@@ -319,26 +359,6 @@ kprop_failed(struct propagation *p, const struct subprocess_result *result, stru
                       p->host);
 }
 
-/* What kprop says of troubles that pass by themselves: kpropd restarts, a network comes back. */
-static bool
-may_pass(const struct subprocess_result *result)
-{
-    static const char *const texts[] = { "Connection refused",     "Connection reset",
-                                         "Connection timed out",   "No route to host",
-                                         "Network is unreachable", "Network is down",
-                                         "temporarily unavailable" };
-    char last[512];
-
-    if (subprocess_succeeded(result) || result->timed_out)
-        return false;
-    subprocess_last_line(result, last, sizeof(last));
-    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-        if (strstr(last, texts[i]) != NULL)
-            return true;
-    }
-    return false;
-}
-
 static bool
 send_once(struct propagation *p, bool *again, struct error *err)
 {
@@ -352,7 +372,7 @@ send_once(struct propagation *p, bool *again, struct error *err)
     if ((p->agent != NULL && !announce(p, err)) || !run_kprop(p, &result, err))
         goto cleanup;
     if (p->agent != NULL)
-        p->outcome = fetch_outcome(p);
+        p->outcome = fetch_outcome(p, &result);
     *again = p->outcome == NULL && p->loading[0] == '\0' && may_pass(&result);
     if (p->outcome != NULL && json_is_true(json_object_get(p->outcome, "verified")))
         ok = true;

@@ -23,6 +23,7 @@ struct remote {
     int fd;
     struct channel *channel;
     double round_trip;
+    bool lost; /* a call got no answer: no other will */
 };
 
 /* Wait for EVENTS on FD until DEADLINE; 0 when it passes. */
@@ -491,9 +492,14 @@ remote_call(struct remote *remote, const char *const *argv, int timeout, remote_
     *fault = REMOTE_OK;
     buffer_init(&call.out, REPLY_LIMIT);
     buffer_init(&call.errs, PROGRESS_LIMIT);
-    if (!send_command(remote, argv, err) || !run_call(remote, &call, timeout, err)) {
+    if (remote->lost)
+        error_set(err, ERROR_UNREACHABLE, "the connection with the agent on %s is lost",
+                  remote->host);
+    if (remote->lost || !send_command(remote, argv, err) ||
+        !run_call(remote, &call, timeout, err)) {
         err->code = ERROR_UNREACHABLE;
         *fault = REMOTE_LOST;
+        remote->lost = true;
         error_hint(err, "look at journalctl -u kpropctl-agent on %s", remote->host);
         goto cleanup;
     }

@@ -200,7 +200,7 @@ spool_space(const struct configuration *configuration, const struct realm *realm
     struct statvfs fs;
     char *slash;
 
-    snprintf(folder, size, "%s", configuration->state_dir);
+    snprintf(folder, size, "%s/dump", configuration->state_dir);
     while (statvfs(folder, &fs) != 0) {
         slash = strrchr(folder, '/');
         if (errno != ENOENT || slash == NULL)
@@ -236,6 +236,9 @@ record_content(const struct spool *spool, struct spool_dump *dump)
     else if (ok && (ok = state_content_add(state, realm, 0, &content, &err)))
         dump->generation = content.generation;
     if (!ok) {
+        /* A guess: a replica that knows a greater one says so. */
+        if (!dump->same_content)
+            dump->generation = spool->last.generation + 1;
         dump->state_failed = true;
         snprintf(dump->state_error, sizeof(dump->state_error), "%s", err.text);
     }

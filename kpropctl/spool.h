@@ -18,7 +18,7 @@ struct spool;
 /* The content of the database, and its dump once that is made. */
 struct spool_dump {
     char path[4096];    /* the dump, with PATH.dump_ok beside it as kprop wants it; "": none made */
-    int64_t generation; /* 0 if the state database could not be used */
+    int64_t generation; /* a guess if the state database could not be used */
     bool untouched;     /* nobody has written the database since this generation was dumped */
     bool same_content;  /* dumped, and only what is not replicated had changed */
     uint64_t bytes;

@@ -82,3 +82,58 @@ def lockout(host, user):
     told = host.out("kadmin.local", "-q", f"getprinc {user}")
     told = dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
     return int(told["Failed password attempts"]), told["Last failed authentication"]
+
+
+class Serving:
+    """Asks the KDC of a host for tickets all the time; at the end every one must have been given."""
+
+    SCRIPT = r"""
+printf '[libdefaults]\ndefault_realm = LAB.TEST\n[realms]\nLAB.TEST = {\nkdc = %s\n}\n' "$(hostname)" >/tmp/serving.conf
+export KRB5_CONFIG=/tmp/serving.conf
+while [ ! -e /tmp/serving.stop ]; do
+    if echo alice-password | kinit -c MEMORY:serving alice >/dev/null 2>/tmp/serving.error; then
+        echo good
+    else
+        sed s/^/bad:/ /tmp/serving.error
+    fi
+    sleep 0.1
+done
+rm /tmp/serving.stop
+"""
+
+    def __init__(self, host):
+        self.host = host
+
+    def __enter__(self):
+        self.process = self.host.start(self.SCRIPT)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.host.run("touch", "/tmp/serving.stop")
+        said = self.process.communicate(timeout=30)[0].split("\n")
+        if kind is None:
+            assert said.count("good") > 1 and not [line for line in said if "bad" in line], said
+
+
+def configure_more(primary, **keys):
+    lines = "".join(f"    {key} = {value}\n" for key, value in keys.items())
+    primary.write("/etc/kpropctl/kpropctl.conf", f"[kpropctl]\n{lines}")
+
+
+def wrap_kprop(primary, script, **keys):
+    """Make kpropctl call this shell script for kprop; the true one is $real."""
+    primary.write("/root/kprop", f"#!/bin/bash\nreal=/usr/sbin/kprop\n{script}\n", "755")
+    configure_more(primary, kprop="/root/kprop", **keys)
+
+
+def killer(host, name, seconds=20):
+    """Kill the first process of this name that the host shows: a Popen, which prints its pid."""
+    return host.start(f"end=$(($(date +%s) + {seconds})); while [ $(date +%s) -lt $end ]; do "
+                      f"for pid in $(pidof {name}); do kill -KILL $pid && echo $pid && exit; done; done")
+
+
+def whole(primary):
+    """The state database is."""
+    script = ("import sqlite3; c = sqlite3.connect('/var/lib/kpropctl/state.db'); "
+              "print(c.execute('pragma integrity_check').fetchone()[0])")
+    return primary.out("/usr/bin/python3", "-c", script) == "ok"
