@@ -195,6 +195,20 @@ take_line(struct member *m, const char *line, size_t len)
     json_decref(object);
 }
 
+/* The signal of a person or a supervisor that ended this run, or 0. A terminal's Ctrl-C goes to all
+ * processes, and a child may have died of it before we see our own. */
+static int
+interrupting_signal(const struct member *m, int wait_status)
+{
+    int sig = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+
+    if (m->fleet->interrupted != 0)
+        return m->fleet->interrupted;
+    if (m->gave_up)
+        return 0; /* it was us */
+    return sig == SIGINT || sig == SIGTERM || sig == SIGHUP ? sig : 0;
+}
+
 /* A child that ended without its result was killed, or crashed: that is told as a row of its own.
  */
 static void
@@ -202,10 +216,11 @@ tell_lost(struct member *m, int wait_status)
 {
     struct output *output = m->fleet->output;
     struct step step = { .id = "interrupted", .level = LEVEL_FAILED, .code = ERROR_INTERNAL };
+    int sig = interrupting_signal(m, wait_status);
 
     m->result.status = ERROR_INTERNAL;
-    if (m->fleet->interrupted != 0) {
-        step_summary(&step, "interrupted by %s", strsignal(m->fleet->interrupted));
+    if (sig != 0) {
+        step_summary(&step, "interrupted by signal %d (%s)", sig, strsignal(sig));
         step_hint(&step, "run the same command again: it goes on from what it finds");
         m->result.status = ERROR_FAILED;
     } else if (m->gave_up) {

@@ -313,7 +313,7 @@ see_digest(struct walk *walk, struct step *step)
         walk->content_verified = true;
     else if (!walk->content_verified && compare_now(walk, step) != HOLDS)
         return IMPOSSIBLE;
-    step_summary(step, "the database of %s is exactly what was dumped (digest %.16s…)",
+    step_summary(step, "the database of %s is exactly what was dumped (digest %.16s...)",
                  walk->replica.host, walk->dump.digest);
     return HOLDS;
 }

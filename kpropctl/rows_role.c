@@ -32,7 +32,7 @@ add_name(char *list, size_t size, unsigned *count, const char *name)
     if (*count < NAMES_TOLD)
         snprintf(list + len, size - len, "%s%s", len > 0 ? ", " : "", name);
     else if (*count == NAMES_TOLD)
-        snprintf(list + len, size - len, ", …");
+        snprintf(list + len, size - len, ", ...");
     ++*count;
 }
 
