@@ -14,7 +14,9 @@ from lab import BUILD, Lab  # noqa: E402
 @pytest.fixture(scope="session")
 def lab():
     """Three hosts, kdc1 to kdc3. For tests that change nothing."""
-    one = Lab(os.environ.get("LAB") or f"test-{os.getpid()}")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    name = os.environ.get("LAB")
+    one = Lab(name + worker if name else f"test-{os.getpid()}")
     try:
         one.up(replicas=2)
         one.used = []
