@@ -5,13 +5,15 @@
 #include "common/clock.h"
 
 #include "agent/announcement.h"
+#include "agent/connections.h"
 #include "agent/kpropd.h"
 #include "agent/kpropd_acl.h"
+#include "agent/leftovers.h"
 #include "agent/loader.h"
 #include "agent/outcome.h"
 #include "agent/services.h"
 #include "common/backend.h"
-#include "common/files.h"
+#include "common/process.h"
 #include "common/realm.h"
 #include "common/systemd.h"
 
@@ -20,6 +22,7 @@
 #include <ifaddrs.h>
 #include <krb5.h>
 #include <limits.h>
+#include <link.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <stdint.h>
@@ -29,7 +32,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { MAX_KEYTAB_ENTRIES = 1000, MAX_LIBRARY = 16 << 20, MAX_STATE_FILE = 1 << 20 };
+enum { MAX_KEYTAB_ENTRIES = 1000 };
 
 static json_t *
 text_or_null(const char *text)
@@ -94,32 +97,52 @@ facts_host(krb5_context context)
                      krb5_host_name(context), "addresses", host_addresses());
 }
 
+struct brand {
+    const char *path; /* of the library */
+    char version[32];
+};
+
+/* One loaded library: if it is BRAND's, look for the string in what of it cannot be written. */
+static int
+find_brand(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    static const char brand[] = "KRB5_BRAND: krb5-";
+    struct brand *wanted = arg;
+
+    (void)size;
+    if (strcmp(info->dlpi_name, wanted->path) != 0)
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum && wanted->version[0] == '\0'; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        const char *start = (const char *)(info->dlpi_addr + segment->p_vaddr), *p;
+
+        if (segment->p_type != PT_LOAD || (segment->p_flags & (PF_R | PF_X)) != PF_R)
+            continue;
+        p = memmem(start, segment->p_filesz, brand, sizeof(brand) - 1);
+        if (p != NULL) {
+            p += sizeof(brand) - 1;
+            snprintf(wanted->version, sizeof(wanted->version), "%.*s",
+                     (int)strspn(p, "0123456789."), p);
+        }
+    }
+    return 1;
+}
+
 /*
  * The version of libkrb5, from the string that it brands itself with ("KRB5_BRAND:
- * krb5-1.20.1-final …"): it has no function that tells.
+ * krb5-1.20.1-final …"): it has no function that tells. In memory it is found at once.
  */
 static json_t *
 krb5_version(void)
 {
-    static const char brand[] = "KRB5_BRAND: krb5-";
-    struct buffer library;
-    struct error ignored;
-    json_t *version = json_null();
+    struct brand brand = { .version = "" };
     Dl_info info;
 
-    buffer_init(&library, MAX_LIBRARY);
-    if (dladdr((void *)(uintptr_t)krb5_init_context, &info) != 0 &&
-        file_read(info.dli_fname, &library, &ignored)) {
-        const char *text = buffer_string(&library);
-        const char *p = memmem(text, library.len, brand, sizeof(brand) - 1);
-
-        if (p != NULL) {
-            p += sizeof(brand) - 1;
-            version = json_stringn(p, strspn(p, "0123456789."));
-        }
+    if (dladdr((void *)(uintptr_t)krb5_init_context, &info) != 0) {
+        brand.path = info.dli_fname;
+        dl_iterate_phdr(find_brand, &brand);
     }
-    buffer_free(&library);
-    return version;
+    return text_or_null(brand.version);
 }
 
 /* The newest dump format that krb5 VERSION loads (kdb5_util's dump.c): 7 since 1.11. */
@@ -239,13 +262,14 @@ facts_service(struct systemd *sd, enum service service, int port)
     if (!services_see(sd, service, port, &state, &err) &&
         !services_see(NULL, service, port, &state, &err))
         return json_null();
-    object = services_json(&state);
+    object = services_json(service, &state);
     if (service == SERVICE_KPROPD && object != NULL) {
         bool dropin, running;
 
         kpropd_loader_state(&state, &dropin, &running);
         json_object_set_new(object, "dropin", json_boolean(dropin));
         json_object_set_new(object, "loader", json_boolean(running));
+        json_object_set_new(object, "connections", connections_of(port));
     }
     return object;
 }
@@ -342,6 +366,22 @@ facts_announced(const struct settings *settings, const struct realm *realm)
     return object == NULL ? json_null() : object;
 }
 
+/* What may stand between kpropd and its peers or files; null where it is not there. */
+static json_t *
+facts_security(struct systemd *sd)
+{
+    json_t *selinux = json_null(), *firewalld = json_null();
+    struct unit_state state;
+    struct error ignored;
+    char enforce[8];
+
+    if (proc_read("/sys/fs/selinux/enforce", enforce, sizeof(enforce)) > 0)
+        selinux = json_string(enforce[0] == '1' ? "enforcing" : "permissive");
+    if (sd != NULL && systemd_state(sd, "firewalld.service", &state, &ignored) && state.exists)
+        firewalld = json_boolean(strcmp(state.active, "active") == 0);
+    return json_pack("{s:o, s:o}", "selinux", selinux, "firewalld", firewalld);
+}
+
 static json_t *
 facts_services(void)
 {
@@ -356,7 +396,7 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
         struct systemd *sd)
 {
     const char *state = call->settings->state;
-    json_t *facts = json_object(), *last, *good;
+    json_t *facts = json_object(), *last, *good, *load;
     struct error ignored;
 
     last = outcome_read(state, realm->name, &ignored);
@@ -375,7 +415,12 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
     json_object_set_new(facts, "space",
                         json_pack("{s:o, s:o}", "database", space_of(realm->database), "spool",
                                   space_of(realm->spool)));
-    json_object_set_new(facts, "load", facts_load(realm));
+    load = facts_load(realm);
+    json_object_set_new(facts, "security", facts_security(sd));
+    json_object_set_new(facts, "load", load);
+    json_object_set_new(facts, "leftovers",
+                        json_is_true(json_object_get(load, "running")) ? json_null()
+                                                                       : leftovers_find(realm));
     json_object_set_new(facts, "database", facts_database(realm, last));
     json_object_set_new(facts, "last", last == NULL ? json_null() : last);
     json_object_set_new(facts, "last_good", good == NULL ? json_null() : good);

@@ -2,6 +2,7 @@
 #include "agent/processes.h"
 
 #include "common/buffers.h"
+#include "common/netlink.h"
 #include "common/process.h"
 
 #include <ctype.h>
@@ -160,16 +161,37 @@ holds_one_of(pid_t pid, const unsigned long *inodes, size_t count)
     return found;
 }
 
-bool
-processes_listens(pid_t pid, int port, bool udp)
+/* sock_diag answers at once; /proc is for where it does not, or for another namespace. */
+static size_t
+tcp_listeners(pid_t pid, int port, unsigned long *inodes)
 {
-    unsigned long inodes[MAX_LISTENERS];
-    size_t count = listeners(pid, "tcp", STATE_LISTEN, port, inodes, 0);
+    struct socket_list *list = in_our_network(pid) ? calloc(1, sizeof(*list)) : NULL;
+    struct error ignored;
+    size_t count = 0;
 
-    count = listeners(pid, "tcp6", STATE_LISTEN, port, inodes, count);
-    if (udp) {
-        count = listeners(pid, "udp", STATE_UNCONNECTED, port, inodes, count);
-        count = listeners(pid, "udp6", STATE_UNCONNECTED, port, inodes, count);
+    if (list != NULL && netlink_listeners((uint16_t)port, list, &ignored)) {
+        for (size_t i = 0; i < list->count && count < MAX_LISTENERS; i++)
+            inodes[count++] = (unsigned long)list->entries[i].inode;
+    } else {
+        count = listeners(pid, "tcp", STATE_LISTEN, port, inodes, 0);
+        count = listeners(pid, "tcp6", STATE_LISTEN, port, inodes, count);
     }
-    return count > 0 && holds_one_of(pid, inodes, count);
+    free(list);
+    return count;
+}
+
+struct processes_serving
+processes_serve(pid_t pid, int port, bool udp)
+{
+    struct processes_serving serving = { false, false };
+    unsigned long inodes[MAX_LISTENERS];
+    size_t count = tcp_listeners(pid, port, inodes);
+
+    serving.tcp = count > 0 && holds_one_of(pid, inodes, count);
+    if (udp) {
+        count = listeners(pid, "udp", STATE_UNCONNECTED, port, inodes, 0);
+        count = listeners(pid, "udp6", STATE_UNCONNECTED, port, inodes, count);
+        serving.udp = count > 0 && holds_one_of(pid, inodes, count);
+    }
+    return serving;
 }

@@ -22,9 +22,12 @@ size_t processes_find(const char *const *names, pid_t *pids, size_t max);
 bool processes_option(pid_t pid, const char *option, char *value, size_t size);
 
 /*
- * True if PID holds a TCP socket that listens on PORT, or where UDP a UDP socket bound to it, in
- * its own network namespace.
+ * What PID serves PORT with, in its own network namespace: TCP if it holds a TCP socket that
+ * listens on it, and if UDP was asked about, a UDP socket bound to it.
  */
-bool processes_listens(pid_t pid, int port, bool udp);
+struct processes_serving {
+    bool tcp, udp;
+};
+struct processes_serving processes_serve(pid_t pid, int port, bool udp);
 
 #endif

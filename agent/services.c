@@ -49,6 +49,21 @@ see_unit(struct systemd *sd, const struct row *row, struct service_state *s, str
     return true;
 }
 
+/* Look what PID, which may be the one, listens on. */
+static void
+see_sockets(const struct row *row, int port, pid_t pid, struct service_state *s)
+{
+    struct processes_serving serving = { false, false };
+
+    if (port != 0)
+        serving = processes_serve(pid, port, row->udp);
+    s->tcp = serving.tcp;
+    s->udp = serving.udp;
+    s->listening = serving.tcp || serving.udp;
+    if (s->listening || s->pid == 0)
+        s->pid = pid;
+}
+
 /* Of the processes called as the service is, the unit's, else one that listens, else any. */
 static void
 see_processes(const struct row *row, int port, struct service_state *s)
@@ -57,19 +72,12 @@ see_processes(const struct row *row, int port, struct service_state *s)
     pid_t pids[64];
     size_t count = 0;
 
-    if (s->state.pid != 0) {
-        s->pid = s->state.pid;
-        s->listening = port != 0 && processes_listens(s->pid, port, row->udp);
-    }
-    if (!s->listening)
+    if (s->state.pid != 0)
+        see_sockets(row, port, s->state.pid, s);
+    if (!s->listening && (s->pid == 0 || port != 0))
         count = processes_find(row->programs, pids, sizeof(pids) / sizeof(pids[0]));
-    for (size_t i = 0; i < count && !s->listening; i++) {
-        bool listens = port != 0 && processes_listens(pids[i], port, row->udp);
-
-        if (listens || s->pid == 0)
-            s->pid = pids[i];
-        s->listening = listens;
-    }
+    for (size_t i = 0; i < count && !s->listening; i++)
+        see_sockets(row, port, pids[i], s);
     s->by_hand = s->pid != 0 && s->state.pid == 0;
     if (s->pid != 0 && process_describe(s->pid, &info))
         memcpy(s->command, info.command, sizeof(s->command));
@@ -97,13 +105,20 @@ text_or_null(const char *text)
 }
 
 json_t *
-services_json(const struct service_state *s)
+services_json(enum service service, const struct service_state *s)
 {
-    return json_pack("{s:o, s:o, s:b, s:o, s:o, s:b, s:o}", "unit", text_or_null(s->unit), "active",
-                     text_or_null(s->state.active), "enabled", services_enabled(s), "boot",
-                     text_or_null(s->state.enabled), "pid",
-                     s->pid == 0 ? json_null() : json_integer(s->pid), "listening", s->listening,
-                     "command", text_or_null(s->command));
+    bool both = rows[service].udp;
+    json_t *object = json_pack(
+        "{s:o, s:o, s:b, s:o, s:o, s:b, s:o}", "unit", text_or_null(s->unit), "active",
+        text_or_null(s->state.active), "enabled", services_enabled(s), "boot",
+        text_or_null(s->state.enabled), "pid", s->pid == 0 ? json_null() : json_integer(s->pid),
+        "listening", both ? s->tcp && s->udp : s->listening, "command", text_or_null(s->command));
+
+    if (object != NULL && both) {
+        json_object_set_new(object, "udp", json_boolean(s->udp));
+        json_object_set_new(object, "tcp", json_boolean(s->tcp));
+    }
+    return object;
 }
 
 bool

@@ -20,6 +20,7 @@ struct service_state {
     pid_t pid;               /* its process: of the unit, else one started by hand; 0: none */
     bool by_hand;            /* the process is not the unit's */
     bool listening;          /* the process holds a socket that listens on the port asked about */
+    bool tcp, udp;           /* such a socket of that kind */
     char command[1024];      /* the process's command line */
 };
 
@@ -33,8 +34,11 @@ bool services_see(struct systemd *sd, enum service service, int port, struct ser
 /* "kpropd", "krb5kdc", "kadmind". */
 const char *services_name(enum service service);
 
-/* {"unit", "active", "enabled", "pid", "listening", "command"}; a new object. */
-json_t *services_json(const struct service_state *s);
+/*
+ * {"unit", "active", "enabled", "pid", "listening", "command"}; a new object. Of krb5kdc
+ * "listening" means UDP and TCP, and "udp" and "tcp" tell which of them.
+ */
+json_t *services_json(enum service service, const struct service_state *s);
 
 /* True if it is enabled to start at boot. */
 bool services_enabled(const struct service_state *s);

@@ -6,7 +6,9 @@
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -36,15 +38,22 @@ socket_list_add(struct socket_list *list, const struct socket_entry *entry)
         list->entries[list->count++] = *entry;
 }
 
-/* The id of the control group that a socket was made in: where to look for its process first. */
+/*
+ * The id of the control group that a socket was made in, where to look for its process first; and
+ * the kernel's struct tcp_info, which newer kernels make longer.
+ */
 static int
 decode_attribute(const struct nlattr *attr, void *data)
 {
-    uint64_t *cgroup = (uint64_t *)data;
+    struct socket_entry *entry = (struct socket_entry *)data;
+    const size_t idle = offsetof(struct tcp_info, tcpi_last_data_recv);
+    uint16_t len = mnl_attr_get_payload_len(attr);
 
-    if (mnl_attr_get_type(attr) == INET_DIAG_CGROUP_ID &&
-        mnl_attr_get_payload_len(attr) == sizeof(uint64_t))
-        *cgroup = mnl_attr_get_u64(attr);
+    if (mnl_attr_get_type(attr) == INET_DIAG_CGROUP_ID && len == sizeof(uint64_t))
+        entry->cgroup = mnl_attr_get_u64(attr);
+    else if (mnl_attr_get_type(attr) == INET_DIAG_INFO && len >= idle + sizeof(entry->idle_ms))
+        memcpy(&entry->idle_ms, (const char *)mnl_attr_get_payload(attr) + idle,
+               sizeof(entry->idle_ms));
     return MNL_CB_OK;
 }
 
@@ -73,7 +82,7 @@ decode_message(const struct nlmsghdr *header, void *data)
         message->idiag_state == STATE_BOUND_INACTIVE ? SOCKET_STATE_BOUND : message->idiag_state;
     entry.uid = message->idiag_uid;
     entry.inode = message->idiag_inode;
-    mnl_attr_parse(header, sizeof(*message), decode_attribute, &entry.cgroup);
+    mnl_attr_parse(header, sizeof(*message), decode_attribute, &entry);
     socket_list_add(decoding->list, &entry);
     return MNL_CB_OK;
 }
@@ -150,6 +159,7 @@ dump_family(struct mnl_socket *socket, int family, uint16_t port, uint32_t state
     request->sdiag_family = (uint8_t)family;
     request->sdiag_protocol = IPPROTO_TCP;
     request->idiag_states = states;
+    request->idiag_ext = 1U << (INET_DIAG_INFO - 1);
     put_port_filter(header, port);
     if (mnl_socket_sendto(socket, header, header->nlmsg_len) < 0)
         return false;
@@ -196,6 +206,14 @@ bool
 netlink_sockets(uint16_t port, struct socket_list *list, struct error *err)
 {
     if (!dump_port(port, ~0U, list))
+        return error_errno(err, ERROR_INTERNAL, errno, "cannot ask the kernel for its sockets");
+    return true;
+}
+
+bool
+netlink_listeners(uint16_t port, struct socket_list *list, struct error *err)
+{
+    if (!dump_port(port, 1U << SOCKET_STATE_LISTEN, list))
         return error_errno(err, ERROR_INTERNAL, errno, "cannot ask the kernel for its sockets");
     return true;
 }

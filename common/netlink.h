@@ -19,6 +19,7 @@ enum {
     SOCKET_STATE_BOUND = 7, /* TCP_CLOSE: a socket that has a port and neither listens nor talks */
     SOCKET_STATE_LISTEN = 10, /* TCP_LISTEN */
     SOCKET_STATE_TIME_WAIT = 6,
+    SOCKET_STATE_ESTABLISHED = 1,
 };
 
 struct socket_entry {
@@ -31,6 +32,7 @@ struct socket_entry {
     uint32_t uid;      /* of the one who made it */
     uint64_t inode;    /* 0: no process has it open (TIME_WAIT, or an orphan) */
     uint64_t cgroup;   /* id of the control group it was made in (Linux 5.9), or 0 */
+    uint32_t idle_ms;  /* of a connection: since the peer last sent anything (tcp_info), or 0 */
     uint32_t pid_hint; /* the process it was found in, or 0 */
     bool unsure;       /* it could be the one: its port is not known */
     bool placed;       /* of an unsure one: the address is known all the same */
@@ -51,6 +53,10 @@ void socket_list_add(struct socket_list *list, const struct socket_entry *entry)
  * no privileges. ERROR_INTERNAL if the kernel does not answer (no sock_diag, no netlink).
  */
 bool netlink_sockets(uint16_t port, struct socket_list *list, struct error *err);
+
+/* Likewise those alone that listen: much cheaper, since the kernel's table of connections is large
+ * and shared by all namespaces. */
+bool netlink_listeners(uint16_t port, struct socket_list *list, struct error *err);
 
 /* True if this kernel lists sockets that are bound only: tried with a socket of our own. */
 bool netlink_shows_bound(void);
