@@ -253,6 +253,17 @@ tell_again(struct checking *c, char *const *hosts, size_t count, struct error *e
     }
 }
 
+/* Several steps may each wait for a host that is dark; together they stay within the deadline. */
+static void
+bound_patience(struct checking *c)
+{
+    struct configuration *configuration = c->context->configuration;
+    int share = c->timeout < 4 ? 1 : c->timeout / 4;
+
+    if (configuration->connect_timeout > share)
+        configuration->connect_timeout = share;
+}
+
 static enum health
 run_checks(struct checking *c, const char *letters, const struct option *table, int argc,
            char **argv, struct error *err)
@@ -272,6 +283,7 @@ run_checks(struct checking *c, const char *letters, const struct option *table, 
         !names_look_up(NULL, c->context->realm->name, &own, err))
         return HEALTH_UNKNOWN;
     snprintf(c->primary, sizeof(c->primary), "%s", own.host);
+    bound_patience(c);
     if (optind < argc)
         health = tell_again(c, argv + optind, (size_t)(argc - optind), err);
     else if (all_hosts(c, &replicas, &list, &count, err))

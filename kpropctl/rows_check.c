@@ -1,15 +1,13 @@
 /* rows_check - what only a health check asks of a replica. Nothing is changed, nothing recorded. */
+#include "kpropctl/discovery.h"
 #include "kpropctl/rows.h"
 #include "kpropctl/text.h"
 
-#include <arpa/nameser.h>
-#include <netinet/in.h>
-#include <resolv.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-enum { DIGEST_TIMEOUT = 600, SILENT_SECONDS = 30, MAX_ANSWER = 16384 };
+enum { DIGEST_TIMEOUT = 600, SILENT_SECONDS = 30 };
 
 enum verdict
 see_age(struct walk *walk, struct step *step)
@@ -125,7 +123,9 @@ see_held(struct walk *walk, struct step *step)
     const json_t *facts = walk_facts(walk, step);
     enum verdict verdict;
 
-    if (facts == NULL || !walk->memory_told) {
+    if (facts == NULL)
+        return UNKNOWN;
+    if (!walk->memory_told) {
         step_summary(step, "cannot tell what %s should hold: the state database cannot be read",
                      walk->replica.host);
         return UNKNOWN;
@@ -150,31 +150,65 @@ see_held(struct walk *walk, struct step *step)
     return verdict;
 }
 
-/* kpropd serves one connection at a time: one that stays silent stops all propagation. */
-enum verdict
-see_stalled(struct walk *walk, struct step *step)
+/* The connection that has been silent for the longest, of those served (or of those waiting). */
+static const json_t *
+most_silent(const json_t *connections, bool waiting)
 {
-    const json_t *facts = walk_facts(walk, step), *connections, *connection;
+    const json_t *connection, *worst = NULL;
+    double longest = SILENT_SECONDS;
     size_t index;
 
-    if (facts == NULL)
-        return IMPOSSIBLE;
-    connections = json_object_get(json_object_get(facts, "kpropd"), "connections");
-    if (!json_is_array(connections)) {
-        step_summary(step, "the agent of %s does not tell", walk->replica.host);
-        return UNTOLD;
-    }
     json_array_foreach(connections, index, connection)
     {
         double idle = json_number_value(json_object_get(connection, "idle"));
 
-        if (idle < SILENT_SECONDS || fact_true(facts, "load", "running"))
-            continue;
+        if (fact_true(connection, "waiting", NULL) == waiting && idle >= longest) {
+            longest = idle;
+            worst = connection;
+        }
+    }
+    return worst;
+}
+
+/* kpropd serves one connection at a time: one that stays silent stops all propagation. */
+enum verdict
+see_stalled(struct walk *walk, struct step *step)
+{
+    const json_t *facts = walk_facts(walk, step), *kpropd, *connections, *worst;
+    const char *unit;
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
+    kpropd = json_object_get(facts, "kpropd");
+    connections = json_object_get(kpropd, "connections");
+    if (!json_is_array(connections)) {
+        step_summary(step, "the agent of %s does not tell", walk->replica.host);
+        return UNTOLD;
+    }
+    if (fact_true(facts, "load", "running")) {
+        step_summary(step, "kpropd on %s is loading a database", walk->replica.host);
+        return HOLDS;
+    }
+    unit = fact_text(kpropd, "unit", NULL);
+    if ((worst = most_silent(connections, false)) != NULL) {
         step_summary(step,
                      "kpropd on %s is held up by a connection from %s that has been silent "
-                     "for %.0f s",
-                     walk->replica.host, fact_text(connection, "peer", NULL), idle);
-        step_hint(step, "end whatever connects from there; restarting kpropd frees it at once");
+                     "for %.0f s: nobody can propagate meanwhile",
+                     walk->replica.host, fact_text(worst, "peer", NULL),
+                     json_number_value(json_object_get(worst, "idle")));
+        step_hint(step, "end what connects from there; on %s 'systemctl restart %s' frees kpropd",
+                  walk->replica.host, unit[0] != '\0' ? unit : "kpropd");
+        return IMPOSSIBLE;
+    }
+    if ((worst = most_silent(connections, true)) != NULL) {
+        step_summary(step,
+                     "kpropd on %s (pid %lld) does not accept the connection from %s, for %.0f s "
+                     "now",
+                     walk->replica.host, (long long)fact_integer(kpropd, "pid", NULL),
+                     fact_text(worst, "peer", NULL),
+                     json_number_value(json_object_get(worst, "idle")));
+        step_hint(step, "it is stopped, or hangs: on %s 'systemctl restart %s'", walk->replica.host,
+                  unit[0] != '\0' ? unit : "kpropd");
         return IMPOSSIBLE;
     }
     step_summary(step, "no silent connection holds kpropd up");
@@ -189,6 +223,10 @@ see_leftovers(struct walk *walk, struct step *step)
     if (facts == NULL)
         return IMPOSSIBLE;
     leftovers = json_object_get(facts, "leftovers");
+    if (fact_true(facts, "load", "running")) {
+        step_summary(step, "a load is running on %s", walk->replica.host);
+        return UNTOLD;
+    }
     if (!json_is_array(leftovers)) {
         step_summary(step, "the agent of %s does not tell", walk->replica.host);
         return UNTOLD;
@@ -200,77 +238,41 @@ see_leftovers(struct walk *walk, struct step *step)
     step_summary(step, "an interrupted load has left %zu file%s on %s: %s",
                  json_array_size(leftovers), json_array_size(leftovers) == 1 ? "" : "s",
                  walk->replica.host, json_string_value(json_array_get(leftovers, 0)));
-    step_hint(step, "the next load removes them: kpropctl propagate --force %s",
+    step_hint(step,
+              "they may hold keys and fill the disk; the next load removes what is its own: "
+              "kpropctl propagate --force %s; remove what is still there then",
               walk->replica.host);
     return HOLDS_BUT;
-}
-
-static bool
-in_krb5_conf(const struct walk *walk)
-{
-    char name[256];
-
-    for (char **p = walk->realm->kdc; p != NULL && *p != NULL; p++) {
-        struct names names;
-        struct error ignored;
-
-        snprintf(name, sizeof(name), "%s", *p);
-        if (name[0] != '[' && strchr(name, ':') == strrchr(name, ':'))
-            name[strcspn(name, ":")] = '\0';
-        if (strcasecmp(name, walk->replica.host) == 0 || strcmp(name, walk->replica.address) == 0)
-            return true;
-        if (names_look_up(name, walk->realm->name, &names, &ignored) &&
-            strcmp(names.address, walk->replica.address) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Does an SRV record of the realm name the replica? */
-static bool
-in_srv(const struct walk *walk, const char *protocol)
-{
-    unsigned char answer[MAX_ANSWER];
-    char query[512], target[NS_MAXDNAME];
-    int len;
-    ns_msg msg;
-    ns_rr rr;
-
-    snprintf(query, sizeof(query), "_kerberos.%s.%s.", protocol, walk->realm->name);
-    len = res_query(query, ns_c_in, ns_t_srv, answer, sizeof(answer));
-    if (len < 0 || ns_initparse(answer, len, &msg) != 0)
-        return false;
-    for (int i = 0; i < ns_msg_count(msg, ns_s_an); i++) {
-        if (ns_parserr(&msg, ns_s_an, i, &rr) != 0 || ns_rr_type(rr) != ns_t_srv ||
-            ns_rr_rdlen(rr) < 7 ||
-            ns_name_uncompress(ns_msg_base(msg), ns_msg_end(msg), ns_rr_rdata(rr) + 6, target,
-                               sizeof(target)) < 0)
-            continue;
-        if (strcasecmp(target, walk->replica.host) == 0)
-            return true;
-    }
-    return false;
 }
 
 enum verdict
 see_found(struct walk *walk, struct step *step)
 {
-    if (in_krb5_conf(walk)) {
-        step_summary(step, "%s is among the kdc lines of krb5.conf", walk->replica.host);
+    const char *realm = walk->realm->name, *host = walk->replica.host;
+    enum discovery how = discovery_try(walk->realm, host, walk->replica.address,
+                                       walk->configuration->connect_timeout);
+
+    switch (how) {
+    case DISCOVERY_KRB5_CONF:
+        step_summary(step, "%s is among the kdc lines of krb5.conf", host);
         return HOLDS;
-    }
-    if (res_init() == 0) {
-        _res.retrans = 1;
-        _res.retry = 1;
-    }
-    if (in_srv(walk, "_udp") || in_srv(walk, "_tcp")) {
-        step_summary(step, "%s is among the SRV records of %s", walk->replica.host,
-                     walk->realm->name);
+    case DISCOVERY_SRV:
+        step_summary(step, "%s is among the SRV records of %s", host, realm);
         return HOLDS;
+    case DISCOVERY_URI:
+        step_summary(step, "%s is in the URI record of %s", host, realm);
+        return HOLDS;
+    case DISCOVERY_NO_ANSWER:
+        step_summary(step,
+                     "clients may not find %s: krb5.conf here does not name it, and DNS does "
+                     "not answer for %s",
+                     host, realm);
+        break;
+    case DISCOVERY_NONE:
+        step_summary(step, "clients do not find %s: neither krb5.conf here nor DNS names it", host);
+        break;
     }
-    step_summary(step, "clients do not find %s: neither krb5.conf here nor an SRV record names it",
-                 walk->replica.host);
-    step_hint(step, "add 'kdc = %s' to the realm in krb5.conf, or a record _kerberos._udp.%s",
-              walk->replica.host, walk->realm->name);
+    step_hint(step, "add 'kdc = %s' to the realm in krb5.conf, or a record _kerberos._udp.%s", host,
+              realm);
     return HOLDS_BUT;
 }

@@ -351,14 +351,14 @@ see_ticket(struct walk *walk, struct step *step)
     const json_t *facts;
     struct ticket_proof proof;
     struct error err;
-    int port;
+    int port, timeout = TICKET_TIMEOUT;
 
     if (walk->dry_run) {
         step_summary(step, "would get a ticket from the KDC of %s alone", walk->replica.host);
         return UNTOLD;
     }
     if (walk->keytab == NULL) {
-        step_summary(step, "cannot be told without a keytab: a credential cache proves no KDC");
+        step_summary(step, "cannot be told without a keytab of our own");
         return UNTOLD;
     }
     if (walk->kind == WALK_PROPAGATE && walk->configuration->ticket_interval > 0 &&
@@ -368,12 +368,14 @@ see_ticket(struct walk *walk, struct step *step)
                      (long long)(time(NULL) - walk->memory.ticketed_at));
         return HOLDS;
     }
+    if (walk->kind == WALK_CHECK && walk->configuration->connect_timeout < timeout)
+        timeout = walk->configuration->connect_timeout;
     facts = walk->agent != NULL ? walk_facts(walk, step) : NULL;
     if (facts == NULL && walk->kind != WALK_CHECK)
         return IMPOSSIBLE;
     port = facts != NULL ? (int)fact_integer(facts, "realm", "kdc_port") : walk->realm->kdc_port;
     if (!tickets_prove(walk->client, walk->keytab, walk->realm->name, walk->replica.address,
-                       port > 0 && port < 65536 ? port : 88, TICKET_TIMEOUT, &proof, &err)) {
+                       port > 0 && port < 65536 ? port : 88, timeout, &proof, &err)) {
         step_error(step, &err);
         return IMPOSSIBLE;
     }

@@ -276,6 +276,34 @@ touch_port(const char *address, int port, int timeout)
     return code;
 }
 
+/* The agent's word that kpropd listens is what makes it a matter of firewalls. */
+static void
+reach_hint(const struct walk *walk, struct step *step, int port, int code)
+{
+    const char *host = walk->replica.host;
+
+    if (walk->facts == NULL)
+        step_hint(step,
+                  "is %s up, and does kpropd run there? if so, open %d/tcp from %s in the "
+                  "firewalls",
+                  host, port, walk->primary.address);
+    else if (fact_true(walk->facts, "security", "firewalld"))
+        step_hint(step,
+                  "firewalld runs on %s: firewall-cmd --permanent --add-port=%d/tcp, then "
+                  "firewall-cmd --reload",
+                  host, port);
+    else if (code == ECONNREFUSED)
+        step_hint(step,
+                  "kpropd was seen listening there, so something in between refuses: look for "
+                  "a firewall rule that rejects port %d",
+                  port);
+    else
+        step_hint(step,
+                  "kpropd was seen listening there, so something in between drops packets: "
+                  "open %d/tcp from %s in the firewalls",
+                  port, walk->primary.address);
+}
+
 enum verdict
 see_reach(struct walk *walk, struct step *step)
 {
@@ -291,6 +319,11 @@ see_reach(struct walk *walk, struct step *step)
         step_error(step, &err);
         return IMPOSSIBLE;
     }
+    if (walk->facts != NULL &&
+        json_is_false(json_object_get(json_object_get(walk->facts, "kpropd"), "listening"))) {
+        step_summary(step, "cannot be told while kpropd does not listen on %s", walk->replica.host);
+        return UNTOLD;
+    }
     code = touch_port(walk->replica.address, spec.port, walk->configuration->connect_timeout);
     if (code == 0) {
         step_summary(step, "port %d of %s can be reached from here", spec.port, walk->replica.host);
@@ -299,15 +332,6 @@ see_reach(struct walk *walk, struct step *step)
     step->code = ERROR_UNREACHABLE;
     step_summary(step, "port %d of %s (%s) cannot be reached from here: %s", spec.port,
                  walk->replica.host, walk->replica.address, strerror(code));
-    if (code == ECONNREFUSED)
-        step_hint(step,
-                  "kpropd was seen listening there, so something in between refuses: look for "
-                  "a firewall rule that rejects port %d",
-                  spec.port);
-    else
-        step_hint(step,
-                  "kpropd was seen listening there, so something in between drops packets: "
-                  "open %d/tcp from %s in the firewalls",
-                  spec.port, walk->primary.address);
+    reach_hint(walk, step, spec.port, code);
     return IMPOSSIBLE;
 }

@@ -190,6 +190,13 @@ see_keytab(struct walk *walk, struct step *step)
         step_summary(step, "cannot be told before the principals exist");
         return UNTOLD;
     }
+    if (walk_principals(walk, step) == NULL)
+        return IMPOSSIBLE;
+    if (walk->primary.principal[0] == '\0' &&
+        !names_look_up(NULL, walk->realm->name, &walk->primary, &err)) {
+        step_error(step, &err);
+        return IMPOSSIBLE;
+    }
     if (!principals_match_keytab(walk->principals, walk->primary.principal, walk->keytab, &state,
                                  &err)) {
         step_error(step, &err);

@@ -20,6 +20,13 @@ without_agent(struct walk *walk, struct step *step, enum remote_fault fault,
               const struct error *err)
 {
     step_error(step, err);
+    if (walk->kind == WALK_CHECK) {
+        remote_close(walk->agent);
+        walk->agent = NULL;
+    }
+    if (walk->kind == WALK_CHECK && geteuid() != 0 &&
+        (fault == REMOTE_NO_TICKET || fault == REMOTE_NOT_AUTHORISED))
+        return UNKNOWN;
     if (walk->kind != WALK_PROPAGATE || walk_may_pass(fault) || fault == REMOTE_NAME ||
         fault == REMOTE_NO_TICKET || fault == REMOTE_CLOCK || fault == REMOTE_KEYTAB)
         return IMPOSSIBLE;
@@ -41,8 +48,7 @@ see_agent(struct walk *walk, struct step *step)
         walk->blind = true;
         return UNTOLD;
     }
-    if (walk->keytab == NULL)
-        walk->keytab = walk_keytab(walk);
+    walk->keytab = walk_keytab(walk);
     if (!walk_connect(walk, &fault, &err))
         return without_agent(walk, step, fault, &err);
     if (!walk_fetch_facts(walk, &err))
@@ -124,6 +130,7 @@ see_replica_keytab(struct walk *walk, struct step *step)
     const char *file, *error;
     struct error err;
     json_int_t newest = 0;
+    bool current = false;
     size_t index;
     int kvno;
 
@@ -135,6 +142,10 @@ see_replica_keytab(struct walk *walk, struct step *step)
         step_error(step, &err);
         return IMPOSSIBLE;
     }
+    if (kvno == 0) {
+        step_summary(step, "the database has no %s", walk->replica.principal);
+        return UNTOLD;
+    }
     file = fact_text(facts, "keytab", "file");
     error = fact_text(facts, "keytab", "error");
     entries = fact(facts, "keytab", "entries");
@@ -142,13 +153,13 @@ see_replica_keytab(struct walk *walk, struct step *step)
     {
         json_int_t value = fact_integer(entry, "kvno", NULL);
 
-        if (strcmp(fact_text(entry, "principal", NULL), walk->replica.principal) == 0 &&
-            value > newest)
+        if (strcmp(fact_text(entry, "principal", NULL), walk->replica.principal) != 0)
+            continue;
+        current = current || value == kvno;
+        if (value > newest)
             newest = value;
-        if (value == kvno && newest == kvno)
-            break;
     }
-    if (newest == kvno) {
+    if (current) {
         step_summary(step, "%s on %s holds the current key (kvno %d) of %s", file,
                      walk->replica.host, kvno, walk->replica.principal);
         return HOLDS;
@@ -172,7 +183,7 @@ enum verdict
 see_replica_space(struct walk *walk, struct step *step)
 {
     const json_t *facts = walk_facts(walk, step);
-    uint64_t needed, available;
+    uint64_t needed, available, own;
     char folder[PATH_MAX], need[32], have[32];
     const json_t *space;
     json_int_t free_database, free_spool;
@@ -185,6 +196,10 @@ see_replica_space(struct walk *walk, struct step *step)
         step_error(step, &err);
         return IMPOSSIBLE;
     }
+    /* Another user than root does not see the size of the database here. */
+    own = (uint64_t)fact_integer(facts, "database", "bytes");
+    if (needed < 2 * own)
+        needed = 2 * own;
     space = json_object_get(facts, "space");
     free_database = fact_integer(space, "database", "free");
     free_spool = fact_integer(space, "spool", "free");
@@ -300,7 +315,11 @@ see_loader(struct walk *walk, struct step *step)
                      fact_text(kpropd, "unit", NULL));
         return HOLDS;
     }
-    step_summary(step, "%s loads with kdb5_util alone, which can destroy the database",
+    step_summary(step,
+                 running && fact_true(kpropd, "loader", NULL)
+                     ? "the drop-in of %s that names kpropctl's loader is gone: from its next "
+                       "start on it loads with kdb5_util alone, which can destroy the database"
+                     : "%s loads with kdb5_util alone, which can destroy the database",
                  fact_text(kpropd, "unit", NULL));
     step->mild = true;
     return LACKING;
@@ -322,6 +341,26 @@ make_loader(struct walk *walk, struct step *step, struct error *err)
     return ok;
 }
 
+/* A KDC that serves one of UDP and TCP alone may be meant to; clients of the other find none. */
+static bool
+lacks_transport(const struct walk *walk, struct step *step, const json_t *service)
+{
+    const char *lacking = json_is_false(json_object_get(service, "udp"))   ? "UDP"
+                          : json_is_false(json_object_get(service, "tcp")) ? "TCP"
+                                                                           : NULL;
+    bool udp = lacking != NULL && strcmp(lacking, "UDP") == 0;
+
+    if (lacking == NULL)
+        return false;
+    step_summary(step, "krb5kdc on %s (pid %lld) listens on %s port %lld, but not on %s",
+                 walk->replica.host, (long long)fact_integer(service, "pid", NULL),
+                 udp ? "TCP" : "UDP", (long long)fact_integer(walk->facts, "realm", "kdc_port"),
+                 lacking);
+    step_hint(step, "see %s in kdc.conf of %s, or who else holds the %s port",
+              udp ? "kdc_listen" : "kdc_tcp_listen", walk->replica.host, lacking);
+    return true;
+}
+
 /* A service that must be active, enabled and seen listening. */
 static enum verdict
 see_service(struct walk *walk, struct step *step, const char *key, const char *program)
@@ -339,7 +378,8 @@ see_service(struct walk *walk, struct step *step, const char *key, const char *p
                      active[0] != '\0' ? " (" : "", active, active[0] != '\0' ? ")" : "");
         return LACKING;
     }
-    if (!fact_true(service, "listening", NULL)) {
+    if (!fact_true(service, "listening", NULL) && !fact_true(service, "udp", NULL) &&
+        !fact_true(service, "tcp", NULL)) {
         step_summary(step, "%s runs on %s (pid %lld) but does not listen", program,
                      walk->replica.host, (long long)fact_integer(service, "pid", NULL));
         return LACKING;
@@ -357,6 +397,8 @@ see_service(struct walk *walk, struct step *step, const char *key, const char *p
                      unit, walk->replica.host);
         return LACKING;
     }
+    if (lacks_transport(walk, step, service))
+        return HOLDS_BUT;
     step_summary(step, "%s is seen listening on %s (pid %lld)%s%s", program, walk->replica.host,
                  (long long)fact_integer(service, "pid", NULL),
                  unit[0] != '\0' ? ", enabled as " : "", unit);

@@ -39,6 +39,11 @@ static const char *const migrations[SCHEMA_VERSION] = {
 bool
 state_failed(const struct state *state, struct error *err)
 {
+    if (access(state->path, R_OK) != 0 && errno == EACCES) {
+        error_errno(err, ERROR_FAILED, errno, "cannot read the state database %s", state->path);
+        return error_hint(err, "run as root, or as a user in the group that state_group in "
+                               "kpropctl.conf names (the next propagation sets it)");
+    }
     error_set(err, ERROR_INTERNAL, "cannot use the state database %s: %s", state->path,
               state->db == NULL ? "out of memory" : sqlite3_errmsg(state->db));
     return error_hint(err, "if it is damaged, move it away: kpropctl makes a new one, and only "

@@ -28,37 +28,48 @@ failed(krb5_context context, krb5_error_code code, struct error *err, const char
     return false;
 }
 
+/* Copy the TGT of PRINCIPAL in cache FROM to TO if it lasts LEFT seconds more. */
+static krb5_error_code
+copy_tgt(krb5_context context, krb5_ccache from, krb5_principal principal, int left, krb5_ccache to)
+{
+    krb5_data *realm = krb5_princ_realm(context, principal);
+    krb5_creds match, creds;
+    krb5_error_code code;
+
+    memset(&match, 0, sizeof(match));
+    match.client = principal;
+    code = krb5_build_principal(context, &match.server, realm->length, realm->data, "krbtgt",
+                                realm->data, NULL);
+    if (code == 0)
+        code = krb5_cc_retrieve_cred(context, from, 0, &match, &creds);
+    krb5_free_principal(context, match.server);
+    if (code != 0)
+        return code;
+    if ((time_t)(uint32_t)creds.times.endtime <= time(NULL) + left)
+        code = KRB5KRB_AP_ERR_TKT_EXPIRED;
+    if (code == 0)
+        code = krb5_cc_initialize(context, to, principal);
+    if (code == 0)
+        code = krb5_cc_store_cred(context, to, &creds);
+    krb5_free_cred_contents(context, &creds);
+    return code;
+}
+
 /* Copy the TGT of PRINCIPAL in cache file CACHE to TO if it lasts long enough. */
 static bool
 take_cached(krb5_context context, const char *cache, krb5_principal principal, krb5_ccache to)
 {
     krb5_ccache from = NULL;
     krb5_principal owner = NULL;
-    krb5_creds match, creds;
     char name[4096];
-    bool good = false;
+    bool good;
 
-    memset(&match, 0, sizeof(match));
     snprintf(name, sizeof(name), "FILE:%s", cache);
     if (access(cache, R_OK) != 0 || krb5_cc_resolve(context, name, &from) != 0)
         return false;
-    if (krb5_cc_get_principal(context, from, &owner) != 0 ||
-        !krb5_principal_compare(context, owner, principal))
-        goto cleanup;
-    match.client = principal;
-    if (krb5_build_principal(context, &match.server, krb5_princ_realm(context, principal)->length,
-                             krb5_princ_realm(context, principal)->data, "krbtgt",
-                             krb5_princ_realm(context, principal)->data, NULL) != 0)
-        goto cleanup;
-    if (krb5_cc_retrieve_cred(context, from, 0, &match, &creds) == 0) {
-        good = (time_t)(uint32_t)creds.times.endtime > time(NULL) + LIFETIME_LEFT &&
-               krb5_cc_initialize(context, to, principal) == 0 &&
-               krb5_cc_store_cred(context, to, &creds) == 0;
-        krb5_free_cred_contents(context, &creds);
-    }
-
-cleanup:
-    krb5_free_principal(context, match.server);
+    good = krb5_cc_get_principal(context, from, &owner) == 0 &&
+           krb5_principal_compare(context, owner, principal) &&
+           copy_tgt(context, from, principal, LIFETIME_LEFT, to) == 0;
     krb5_free_principal(context, owner);
     krb5_cc_close(context, from);
     return good;
@@ -165,10 +176,41 @@ cleanup:
     return ok;
 }
 
-void
-tickets_use(const char *ccache)
+bool
+tickets_use(const char *ccache, char *client, size_t size, struct error *err)
 {
-    setenv("KRB5CCNAME", ccache, 1);
+    krb5_context context = NULL;
+    krb5_ccache from = NULL, memory = NULL;
+    krb5_principal owner = NULL;
+    krb5_error_code code;
+    char *name = NULL;
+
+    if (krb5_init_context(&context) != 0)
+        return error_set(err, ERROR_USAGE, "cannot read krb5.conf");
+    code = krb5_cc_resolve(context, ccache, &from);
+    if (code == 0)
+        code = krb5_cc_get_principal(context, from, &owner);
+    if (code == 0)
+        code = krb5_unparse_name(context, owner, &name);
+    if (code == 0)
+        code = krb5_cc_resolve(context, "MEMORY:kpropctl", &memory);
+    if (code == 0)
+        code = copy_tgt(context, from, owner, 0, memory);
+    if (code == 0) {
+        snprintf(client, size, "%s", name);
+        setenv("KRB5CCNAME", "MEMORY:kpropctl", 1);
+    } else {
+        failed(context, code, err, "use credential cache", ccache);
+        error_hint(err, "get a ticket into it: kinit -c %s", ccache);
+    }
+    krb5_free_unparsed_name(context, name);
+    krb5_free_principal(context, owner);
+    if (memory != NULL)
+        krb5_cc_close(context, memory);
+    if (from != NULL)
+        krb5_cc_close(context, from);
+    krb5_free_context(context);
+    return code == 0;
 }
 
 bool

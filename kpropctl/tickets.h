@@ -19,8 +19,11 @@
 bool tickets_obtain(const char *principal, const char *keytab, const char *cache, bool fresh,
                     struct error *err);
 
-/* Use credential cache CCACHE, somebody else's making, as the default of this process. */
-void tickets_use(const char *ccache);
+/*
+ * Make the ticket-granting ticket in credential cache CCACHE, somebody else's making, the default
+ * credentials of this process, in memory: CCACHE itself is not written to. CLIENT is whose it is.
+ */
+bool tickets_use(const char *ccache, char *client, size_t size, struct error *err);
 
 /* The first principal of KEYTAB into NAME. */
 bool tickets_keytab_principal(const char *keytab, char *name, size_t size, struct error *err);

@@ -121,18 +121,16 @@ obtain_tickets(struct walk *walk, bool fresh, struct error *err)
 
     snprintf(walk->client, sizeof(walk->client), "%s", walk->primary.principal);
     if (walk->kind == WALK_CHECK && configuration->check_ccache != NULL) {
-        tickets_use(configuration->check_ccache);
-        snprintf(walk->client, sizeof(walk->client), "the owner of %s",
-                 configuration->check_ccache);
         walk->keytab = NULL;
-        return true;
+        return tickets_use(configuration->check_ccache, walk->client, sizeof(walk->client), err);
     }
     if (walk->kind == WALK_CHECK && configuration->check_keytab != NULL) {
         walk->keytab = configuration->check_keytab;
         if (!tickets_keytab_principal(walk->keytab, walk->client, sizeof(walk->client), err))
             return false;
     }
-    if (geteuid() != 0 && walk->keytab != configuration->check_keytab) {
+    if (geteuid() != 0 && (walk->kind != WALK_CHECK || configuration->check_keytab == NULL)) {
+        walk->keytab = NULL;
         error_set(err, ERROR_USAGE, "no credentials to ask the agents with");
         return error_hint(err,
                           "give --keytab or --ccache, or set check_keytab in kpropctl.conf; the "
