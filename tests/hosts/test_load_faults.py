@@ -253,6 +253,21 @@ exec $real "${@:1:$#-1}" /run/short""")
     assert ticket(replica, "carol") == ""
 
 
+def test_kpropd_on_demand(kdc1, replica):
+    """A socket unit starts kpropd for each transfer, as inetd does."""
+    replica.run("systemctl disable --now --quiet krb5-kpropd; "
+                "rm -r /etc/systemd/system/krb5-kpropd.service.d")
+    replica.write("/etc/systemd/system/prop.socket",
+                  "[Socket]\nListenStream=754\nAccept=yes\n[Install]\nWantedBy=sockets.target\n")
+    replica.write("/etc/systemd/system/prop@.service",
+                  "[Service]\nExecStart=/usr/sbin/kpropd\nStandardInput=socket\n")
+    replica.run("systemctl daemon-reload; systemctl enable --now --quiet prop.socket")
+    report = set_up(kdc1, replica).good()
+    assert report.level("loader") == "warning" and "on demand" in report.summary("loader"), report
+    assert report.fixed() == ["propagate"] and "on demand" in report.summary("kpropd"), report
+    assert ticket(replica, "carol") == "" and not replica.active("krb5-kpropd")
+
+
 def test_stopped_krb5kdc_is_started(kdc1, replica):
     replica.run("systemctl disable --now --quiet krb5-kdc")
     assert "kdc" in set_up(kdc1, replica).good().fixed()

@@ -7,6 +7,7 @@ from setup_kit import (LIVE, add_user, configure, differences, files, serves_old
                        ticket)
 
 AGENT = "kpropctl-agent"
+FOLDERS = ["/var/lib/krb5kdc", "/etc/krb5kdc", "/etc/systemd/system", "/etc/krb5.keytab"]
 
 
 # The port.
@@ -250,11 +251,11 @@ def test_kadmind_is_enabled_on_the_replica(kdc1, kdc2):
 def test_the_replica_has_what_the_primary_has_not(kdc1, kdc2, query, summary):
     copy_database(kdc1, kdc2)
     kdc2.run("sleep 1.1; kadmin.local -q '" + query + "'")
-    before = files(kdc2, "/var/lib/krb5kdc", "/etc")
+    before = files(kdc2, *FOLDERS)
     set_up(kdc1, kdc2).stopped("role", "refused", 3, summary=["kdc2.lab.test", *summary],
                                hint=["leave it alone", "--overwrite"])
     assert not kdc2.active("krb5-kpropd")
-    assert differences(before, files(kdc2, "/var/lib/krb5kdc", "/etc")) == []
+    assert differences(before, files(kdc2, *FOLDERS)) == []
     report = set_up(kdc1, kdc2, options=["--overwrite"]).good()
     assert report.level("role") == "warning"
     assert ticket(kdc2) == "" and "not found" in ticket(kdc2, "dora")
@@ -294,6 +295,7 @@ def test_no_route(kdc1, kdc2):
 
 
 def test_host_down(kdc1, kdc2):
+    configure(kdc1, connect_timeout=4)
     kdc2.fault("cut")
     report = set_up(kdc1, kdc2)
     report.stopped("agent", "failed", 4, summary="kdc2.lab.test")
