@@ -72,6 +72,14 @@ const struct command commands[] = {
       "Without HOST this host; else HOST's agent is asked. As root it sees every process.\n"
       "exit status: 0 usable, 1 held, 2 usage, 4 host unreachable, 5 could not find out\n",
       NEEDS_NOTHING, cmd_port },
+    { "explain", NULL, "[--json] [TEXT...|ID]",
+      "what an error or a line of log means, and what to do",
+      "  --json          for programs\n\n"
+      "TEXT is what kprop, kpropd, krb5kdc, kadmind, kdb5_util or kpropctl said; several lines of\n"
+      "log narrow it down. Without it standard input is read, and on a terminal all ids are told.\n"
+      "ID is one of those, or that of a check.\n"
+      "exit status: 0 found, 1 nothing is known of it\n",
+      NEEDS_NOTHING, cmd_explain },
     { "schedule", NULL, "[--enable|--disable]", "what propagates by itself; turn that on or off",
       "  --enable    enable and start our units; without an option, say what is on\n"
       "  --disable   stop and disable them\n"

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/realm.h"
 #include "common/subprocess.h"
+#include "kpropctl/catalogue.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,6 +30,7 @@ enum {
     SLACK = 4,                 /* times slower than ever before is too slow */
     LONGEST = 86400,
     TICK_MS = 100,
+    CLOCK_SLACK = 5, /* seconds that the replica's clock may be behind */
 };
 
 int
@@ -219,18 +221,21 @@ run_kprop(struct propagation *p, struct subprocess_result *result, struct error 
     return true;
 }
 
-/* The last lines of kpropd's log there, which have the reason that kprop hides. */
-static void
-fetch_log(struct propagation *p)
+/*
+ * The last lines of kpropd's log there, which have the reason that kprop hides. Returns the offset
+ * in p->detail of those later than SINCE: the others are of former runs.
+ */
+static size_t
+fetch_log(struct propagation *p, double since)
 {
     const char *argv[] = { "logs", "8", NULL };
     json_t *reply = NULL, *line;
-    size_t index, len = strlen(p->detail);
+    size_t index, len = strlen(p->detail), recent = SIZE_MAX;
     struct error ignored;
 
     if (!call(p, argv, VERB_TIMEOUT, &reply, &ignored)) {
         json_decref(reply);
-        return;
+        return len;
     }
     json_array_foreach(json_object_get(reply, "kpropd"), index, line)
     {
@@ -238,11 +243,14 @@ fetch_log(struct propagation *p)
 
         if (text == NULL || len + 1 >= sizeof(p->detail))
             continue;
+        if (recent == SIZE_MAX && json_number_value(json_object_get(line, "time")) >= since)
+            recent = len;
         snprintf(p->detail + len, sizeof(p->detail) - len, "%s%s: kpropd: %s", len > 0 ? "\n" : "",
                  p->host, text);
         len = strlen(p->detail);
     }
     json_decref(reply);
+    return recent < len ? recent : len;
 }
 
 static void
@@ -337,22 +345,46 @@ outcome_failed(struct propagation *p, struct error *err)
     return error_hint(err, "it still serves its last good database");
 }
 
+/* What the catalogue makes of SAID and all that kprop said, with the replica's LOG; "" if nothing.
+ */
+static void
+look_up(const struct propagation *p, const char *said, const struct subprocess_result *result,
+        const char *log, char *hint, size_t size)
+{
+    const char *slash = strchr(p->from, '/');
+    char primary[256];
+    struct catalogue_names names = { p->host, primary, p->realm };
+    struct buffer text;
+
+    snprintf(primary, sizeof(primary), "%s", slash == NULL ? "PRIMARY" : slash + 1);
+    primary[strcspn(primary, "@")] = '\0';
+    buffer_init(&text, 0);
+    buffer_printf(&text, "%s\n%s\n", said, log);
+    buffer_add(&text, result->err.data, result->err.len);
+    catalogue_hint(buffer_string(&text), &names, hint, size);
+    buffer_free(&text);
+}
+
 static bool
 kprop_failed(struct propagation *p, const struct subprocess_result *result, struct error *err)
 {
-    char how[256], last[512];
+    char how[256], last[512], said[800], hint[sizeof(err->hint)];
+    size_t recent = strlen(p->detail);
 
     subprocess_last_line(result, last, sizeof(last));
     if (p->agent != NULL)
-        fetch_log(p);
+        recent = fetch_log(p, (double)time(NULL) - result->seconds - CLOCK_SLACK);
+    snprintf(said, sizeof(said), "kprop: %s (%s)", last[0] != '\0' ? last : "nothing said",
+             subprocess_describe(result, how, sizeof(how)));
     error_set(err, result->timed_out ? ERROR_UNREACHABLE : ERROR_FAILED,
-              "cannot propagate to %s: kprop: %s (%s)%s", p->host,
-              last[0] != '\0' ? last : "nothing said",
-              subprocess_describe(result, how, sizeof(how)), p->loading);
+              "cannot propagate to %s: %s%s", p->host, said, p->loading);
     if (p->loading[0] != '\0')
         return error_hint(err,
                           "wait for the load to end and run again; if it always takes so long, "
                           "raise timeout in kpropctl.conf");
+    look_up(p, said, result, p->detail + recent, hint, sizeof(hint));
+    if (hint[0] != '\0')
+        return error_hint(err, "%s", hint);
     return error_hint(err,
                       "the lines above are %s's own log; its database is as it was unless they "
                       "say otherwise",

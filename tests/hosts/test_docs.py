@@ -88,6 +88,7 @@ def test_reports(kdc1, replica):
     agrees(ask("list", "--json"), "list --json", "history --json")
     agrees(ask("history", "--json"), "history --json")
     agrees(ask("schedule", "--json", check=False), "schedule --json")
+    agrees(ask("explain", "--json", "Broken pipe"), "explain --json")
     agrees(ask("port", "--json", replica.name, check=False), "port --json", "port")
     agrees(ask("check", "--format", "json", check=False), "check --format json", "setup-slave --json")
     agrees(ask("status", "--json", check=False), "status --json", "setup-slave --json")
