@@ -252,15 +252,15 @@ facts_acl(const char *file)
 
 /* Without systemd the processes are still seen. */
 static json_t *
-facts_service(struct systemd *sd, enum service service, int port)
+facts_service(struct systemd *sd, enum service service, const char *unit, int port)
 {
     struct service_state state;
     struct error err;
     json_t *object;
 
     error_clear(&err);
-    if (!services_see(sd, service, port, &state, &err) &&
-        !services_see(NULL, service, port, &state, &err))
+    if (!services_see(sd, service, unit, port, &state, &err) &&
+        !services_see(NULL, service, unit, port, &state, &err))
         return json_null();
     object = services_json(service, &state);
     if (service == SERVICE_KPROPD && object != NULL) {
@@ -383,12 +383,10 @@ facts_security(struct systemd *sd)
 }
 
 static json_t *
-facts_services(void)
+facts_services(const struct kpropd_place *place)
 {
-    int port = kpropd_port();
-
     return json_pack("{s:s, s:o}", "name", "krb5_prop", "port",
-                     port == 0 ? json_null() : json_integer(port));
+                     place->port == 0 ? json_null() : json_integer(place->port));
 }
 
 static json_t *
@@ -397,20 +395,24 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
 {
     const char *state = call->settings->state;
     json_t *facts = json_object(), *last, *good, *load;
+    struct kpropd_place place;
     struct error ignored;
 
+    if (!kpropd_place(call->settings, realm->name, &place, &ignored))
+        memset(&place, 0, sizeof(place));
     last = outcome_read(state, realm->name, &ignored);
     good = announcement_last_good(state, realm->name, false);
     json_object_set_new(facts, "agent", json_pack("{s:s}", "version", KPC_VERSION));
     json_object_set_new(facts, "host", facts_host(context));
     json_object_set_new(facts, "realm", facts_realm(realm));
     json_object_set_new(facts, "krb5", facts_krb5());
-    json_object_set_new(facts, "services", facts_services());
+    json_object_set_new(facts, "services", facts_services(&place));
     json_object_set_new(facts, "keytab", facts_keytab(context, realm->keytab));
     json_object_set_new(facts, "acl", facts_acl(realm->kpropd_acl));
-    json_object_set_new(facts, "kadmind", facts_service(sd, SERVICE_KADMIND, 0));
-    json_object_set_new(facts, "kpropd", facts_service(sd, SERVICE_KPROPD, kpropd_port()));
-    json_object_set_new(facts, "kdc", facts_service(sd, SERVICE_KDC, realm->kdc_port));
+    json_object_set_new(facts, "kadmind", facts_service(sd, SERVICE_KADMIND, NULL, 0));
+    json_object_set_new(facts, "kpropd",
+                        facts_service(sd, SERVICE_KPROPD, kpropd_unit(&place), place.port));
+    json_object_set_new(facts, "kdc", facts_service(sd, SERVICE_KDC, NULL, realm->kdc_port));
     json_object_set_new(facts, "stash", facts_stash(realm->stash));
     json_object_set_new(facts, "space",
                         json_pack("{s:o, s:o}", "database", space_of(realm->database), "spool",

@@ -32,12 +32,34 @@ enum {
     MAX_UNIT_FILE = 256 * 1024,
 };
 
-int
-kpropd_port(void)
+static int
+services_port(void)
 {
     struct servent *service = getservbyname("krb5_prop", "tcp");
 
     return service == NULL ? 0 : ntohs((uint16_t)service->s_port);
+}
+
+bool
+kpropd_place(const struct settings *settings, const char *realm, struct kpropd_place *place,
+             struct error *err)
+{
+    struct settings own;
+
+    memset(place, 0, sizeof(*place));
+    if (!settings_of_realm(settings, realm, &own, err))
+        return false;
+    place->port = own.kpropd_port != 0 ? own.kpropd_port : services_port();
+    if (own.kpropd_unit != NULL)
+        snprintf(place->unit, sizeof(place->unit), "%s", own.kpropd_unit);
+    settings_free(&own);
+    return true;
+}
+
+const char *
+kpropd_unit(const struct kpropd_place *place)
+{
+    return place->unit[0] == '\0' ? NULL : place->unit;
 }
 
 void
@@ -115,12 +137,17 @@ kpropd_verb_acl_add(const struct verb_call *call, json_t **reply, struct error *
 
 /* See kpropd; an error if this host has no unit for it. */
 static bool
-see_kpropd(struct systemd *sd, struct service_state *state, struct error *err)
+see_kpropd(struct systemd *sd, const struct kpropd_place *place, struct service_state *state,
+           struct error *err)
 {
-    if (!services_see(sd, SERVICE_KPROPD, kpropd_port(), state, err))
+    if (!services_see(sd, SERVICE_KPROPD, kpropd_unit(place), place->port, state, err))
         return false;
     if (state->unit != NULL)
         return true;
+    if (place->unit[0] != '\0') {
+        error_set(err, ERROR_FAILED, "cannot find kpropd's unit %s", place->unit);
+        return error_hint(err, "Write it, or correct kpropd_unit in agent.conf");
+    }
     error_set(err, ERROR_FAILED,
               "cannot find kpropd's unit: neither krb5-kpropd.service nor "
               "kprop.service is there");
@@ -294,9 +321,10 @@ wait_for_listening(struct systemd *sd, enum service service, int port, struct se
                    struct error *err)
 {
     static const struct timespec nap = { 0, 50 * 1000 * 1000 };
+    const char *unit = state->unit;
 
     for (int i = 0; i < LISTEN_TIMEOUT * 20; i++) {
-        if (!services_see(sd, service, port, state, err))
+        if (!services_see(sd, service, unit, port, state, err))
             return false;
         if (state->listening && !state->by_hand)
             return true;
@@ -341,13 +369,16 @@ bool
 kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct error *err)
 {
     struct service_state state;
+    struct kpropd_place place;
     struct systemd *sd = NULL;
     bool changed = false, dropin, running, restart = false, ok = false;
     int lock = -1;
 
     if (access(KPC_LOADER, X_OK) != 0)
         return error_errno(err, ERROR_FAILED, errno, "cannot use the loader %s", KPC_LOADER);
-    if (!systemd_open(&sd, err) || !see_kpropd(sd, &state, err) ||
+    if (!kpropd_place(call->settings, call->argv[0], &place, err))
+        return false;
+    if (!systemd_open(&sd, err) || !see_kpropd(sd, &place, &state, err) ||
         !write_loader_dropin(sd, call, &state, &changed, err) || !check_effective(sd, &state, err))
         goto cleanup;
     kpropd_loader_state(&state, &dropin, &running);
@@ -355,7 +386,7 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
     if (restart &&
         (!wait_for_load("restart", LOAD_WAIT, err) ||
          !hold_loads(call->argv[0], "restart", STOP_WAIT, &lock, err) ||
-         !start_unit(sd, SERVICE_KPROPD, kpropd_port(), SYSTEMD_RESTART, &state, reply, err)))
+         !start_unit(sd, SERVICE_KPROPD, place.port, SYSTEMD_RESTART, &state, reply, err)))
         goto cleanup;
     *reply = json_pack("{s:b, s:s, s:b, s:b, s:s}", "changed", changed || restart, "unit",
                        state.unit, "dropin", true, "restarted", restart, "loader", KPC_LOADER);
@@ -397,7 +428,7 @@ refuse_on_primary(struct systemd *sd, struct error *err)
 {
     struct service_state kadmind;
 
-    if (!services_see(sd, SERVICE_KADMIND, 0, &kadmind, err))
+    if (!services_see(sd, SERVICE_KADMIND, NULL, 0, &kadmind, err))
         return false;
     if (kadmind.pid == 0 && !services_enabled(&kadmind))
         return true;
@@ -413,17 +444,19 @@ bool
 kpropd_verb_start(const struct verb_call *call, json_t **reply, struct error *err)
 {
     struct service_state state;
+    struct kpropd_place place;
     struct systemd *sd = NULL;
-    int port = kpropd_port();
     bool ok;
 
-    (void)call;
-    if (port == 0) {
+    if (!kpropd_place(call->settings, call->argv[0], &place, err))
+        return false;
+    if (place.port == 0) {
         error_set(err, ERROR_FAILED, "cannot start kpropd: no krb5_prop/tcp in the services file");
         return error_hint(err, "Add the line 'krb5_prop 754/tcp' to /etc/services");
     }
-    ok = systemd_open(&sd, err) && refuse_on_primary(sd, err) && see_kpropd(sd, &state, err) &&
-         bring_up(sd, SERVICE_KPROPD, port, &state, reply, err);
+    ok = systemd_open(&sd, err) && refuse_on_primary(sd, err) &&
+         see_kpropd(sd, &place, &state, err) &&
+         bring_up(sd, SERVICE_KPROPD, place.port, &state, reply, err);
     systemd_close(sd);
     return ok;
 }
@@ -451,12 +484,13 @@ bool
 kpropd_verb_stop(const struct verb_call *call, json_t **reply, struct error *err)
 {
     struct service_state state;
+    struct kpropd_place place;
     struct systemd *sd = NULL;
     int lock = -1;
     bool ok;
 
-    ok = systemd_open(&sd, err) && see_kpropd(sd, &state, err) &&
-         wait_for_load("stop", STOP_WAIT, err) &&
+    ok = kpropd_place(call->settings, call->argv[0], &place, err) && systemd_open(&sd, err) &&
+         see_kpropd(sd, &place, &state, err) && wait_for_load("stop", STOP_WAIT, err) &&
          hold_loads(call->argv[0], "stop", STOP_WAIT, &lock, err) &&
          stop_unit(sd, &state, reply, err);
     if (lock >= 0)
@@ -474,7 +508,7 @@ kpropd_verb_start_kdc(const struct verb_call *call, json_t **reply, struct error
     bool ok;
 
     ok = realm_load(call->argv[0], &realm, err) && systemd_open(&sd, err) &&
-         services_see(sd, SERVICE_KDC, realm->kdc_port, &state, err);
+         services_see(sd, SERVICE_KDC, NULL, realm->kdc_port, &state, err);
     if (ok && state.unit == NULL) {
         ok = error_set(err, ERROR_FAILED,
                        "cannot find krb5kdc's unit: neither krb5-kdc.service "
@@ -498,7 +532,7 @@ kpropd_revive_kdc(const char *realm_name, json_t **reply, struct error *err)
 
     *reply = NULL;
     ok = realm_load(realm_name, &realm, err) && systemd_open(&sd, err) &&
-         services_see(sd, SERVICE_KDC, realm->kdc_port, &state, err);
+         services_see(sd, SERVICE_KDC, NULL, realm->kdc_port, &state, err);
     dead = ok && state.unit != NULL && state.pid == 0 && services_enabled(&state);
     if (dead)
         ok = bring_up(sd, SERVICE_KDC, realm->kdc_port, &state, &started, err);
@@ -517,7 +551,7 @@ add_log(struct systemd *sd, enum service service, int count, json_t *reply, stru
     struct service_state state;
     json_t *lines = NULL;
 
-    if (!services_see(sd, service, 0, &state, err) ||
+    if (!services_see(sd, service, NULL, 0, &state, err) ||
         (state.unit != NULL && !systemd_journal(state.unit, count, 0, &lines, err)))
         return false;
     json_object_set_new(reply, services_name(service), lines == NULL ? json_null() : lines);

@@ -8,8 +8,18 @@
 #include "agent/services.h"
 #include "agent/verbs.h"
 
-/* The port on which kpropd listens: krb5_prop/tcp of the services file, 0 if it has none. */
-int kpropd_port(void);
+/* Which kpropd serves a realm: a host may have several, each with a port and a unit of its own. */
+struct kpropd_place {
+    char unit[256]; /* "": the usual one */
+    int port;       /* 0: the services file has no krb5_prop/tcp */
+};
+
+/* What agent.conf says of REALM's, else the usual one. ERROR_USAGE if the file is bad. */
+bool kpropd_place(const struct settings *settings, const char *realm, struct kpropd_place *place,
+                  struct error *err);
+
+/* The unit's name for services_see. */
+const char *kpropd_unit(const struct kpropd_place *place);
 
 /*
  * Whether kpropd uses our loader: *DROPIN if the unit's drop-in is written, *RUNNING if the process

@@ -35,9 +35,17 @@ services_name(enum service service)
     return rows[service].name;
 }
 
+/* The unit called NAME, or where that is NULL the first of the usual ones that exists. */
 static bool
-see_unit(struct systemd *sd, const struct row *row, struct service_state *s, struct error *err)
+see_unit(struct systemd *sd, const struct row *row, const char *name, struct service_state *s,
+         struct error *err)
 {
+    if (name != NULL) {
+        if (!systemd_state(sd, name, &s->state, err))
+            return false;
+        s->unit = s->state.exists ? name : NULL;
+        return true;
+    }
     for (const char *const *unit = row->units; *unit != NULL; unit++) {
         if (!systemd_state(sd, *unit, &s->state, err))
             return false;
@@ -64,9 +72,12 @@ see_sockets(const struct row *row, int port, pid_t pid, struct service_state *s)
         s->pid = pid;
 }
 
-/* Of the processes called as the service is, the unit's, else one that listens, else any. */
+/*
+ * Of the processes called as the service is, the unit's, else one that listens, else any; but where
+ * the service is one of SEVERAL, those that do not listen on its port are another's.
+ */
 static void
-see_processes(const struct row *row, int port, struct service_state *s)
+see_processes(const struct row *row, int port, bool several, struct service_state *s)
 {
     struct process_info info;
     pid_t pids[64];
@@ -78,19 +89,21 @@ see_processes(const struct row *row, int port, struct service_state *s)
         count = processes_find(row->programs, pids, sizeof(pids) / sizeof(pids[0]));
     for (size_t i = 0; i < count && !s->listening; i++)
         see_sockets(row, port, pids[i], s);
+    if (several && !s->listening && s->state.pid == 0)
+        s->pid = 0;
     s->by_hand = s->pid != 0 && s->state.pid == 0;
     if (s->pid != 0 && process_describe(s->pid, &info))
         memcpy(s->command, info.command, sizeof(s->command));
 }
 
 bool
-services_see(struct systemd *sd, enum service service, int port, struct service_state *s,
-             struct error *err)
+services_see(struct systemd *sd, enum service service, const char *unit, int port,
+             struct service_state *s, struct error *err)
 {
     memset(s, 0, sizeof(*s));
-    if (sd != NULL && !see_unit(sd, &rows[service], s, err))
+    if (sd != NULL && !see_unit(sd, &rows[service], unit, s, err))
         return false;
-    see_processes(&rows[service], port, s);
+    see_processes(&rows[service], port, unit != NULL, s);
     return true;
 }
 

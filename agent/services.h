@@ -25,11 +25,12 @@ struct service_state {
 };
 
 /*
- * See SERVICE with its PORT (0: none asked about). SD may be NULL where systemd is out of reach:
- * then processes alone are seen.
+ * See SERVICE with its PORT (0: none asked about) and its UNIT (NULL: the usual one; else the
+ * service is one of several of its kind on this host, and the unit's name must live as long as S).
+ * SD may be NULL where systemd is out of reach: then processes alone are seen.
  */
-bool services_see(struct systemd *sd, enum service service, int port, struct service_state *s,
-                  struct error *err);
+bool services_see(struct systemd *sd, enum service service, const char *unit, int port,
+                  struct service_state *s, struct error *err);
 
 /* "kpropd", "krb5kdc", "kadmind". */
 const char *services_name(enum service service);

@@ -15,6 +15,9 @@ struct settings {
     char *keytab;      /* file with the key of host/; NULL: the system's default keytab */
     char *state;       /* folder for what must survive, /var/lib/kpropctl-agent */
     char *runtime;     /* folder for the change lock, /run/kpropctl-agent */
+    int kpropd_port;   /* of kpropd; 0: what the services file says of krb5_prop */
+    char *kpropd_unit; /* kpropd's unit; NULL: the one that Debian's or RHEL's package brings */
+    char *file;        /* that all this was read from; NULL: the default file */
     char *portreserve; /* folder with portreserve's files, /etc/portreserve */
 };
 
@@ -23,6 +26,13 @@ struct settings {
  * empty and ERR (ERROR_USAGE) names file and key. The caller frees S with settings_free.
  */
 bool settings_read(struct settings *s, const char *file, struct error *err);
+
+/*
+ * What the file of BASE says for REALM: its subsection on top of all others. On failure S is empty.
+ * The caller frees S with settings_free.
+ */
+bool settings_of_realm(const struct settings *base, const char *realm, struct settings *s,
+                       struct error *err);
 
 /* Release what S holds; S is empty afterwards. */
 void settings_free(struct settings *s);

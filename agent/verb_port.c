@@ -97,7 +97,7 @@ find_unit(struct systemd **sd, struct service_state *state)
 
     *sd = NULL;
     *state = (struct service_state){ 0 };
-    return systemd_open(sd, &err) && services_see(*sd, SERVICE_KPROPD, 0, state, &err) &&
+    return systemd_open(sd, &err) && services_see(*sd, SERVICE_KPROPD, NULL, 0, state, &err) &&
            state->unit != NULL;
 }
 
