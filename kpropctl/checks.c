@@ -149,6 +149,7 @@ would(const struct check *check, struct step *step)
 {
     char lacking[sizeof(step->summary)];
 
+    step->would = true;
     snprintf(lacking, sizeof(lacking), "%s", step->summary);
     if (check->would != NULL)
         step_summary(step, "%s: would %s", lacking, check->would);

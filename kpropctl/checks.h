@@ -38,6 +38,7 @@ struct step {
     const char *id;
     enum level level;
     bool mild;         /* what lacks is a warning to a health check, not critical */
+    bool would;        /* in a dry run: this would be changed */
     int code;          /* of a failure: enum error_code, the exit status it leads to */
     char summary[512]; /* one line */
     char detail[4096]; /* more lines, such as the replica's own log; or "" */

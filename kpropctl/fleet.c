@@ -89,10 +89,10 @@ static void
 send_step(void *closure, const struct step *step)
 {
     send_line(*(int *)closure,
-              json_pack("{s:s, s:s, s:i, s:o, s:o, s:o}", "step", step->id, "level",
-                        level_name(step->level), "code", step->code, "summary",
-                        text_value(step->summary, false), "detail", text_value(step->detail, true),
-                        "hint", text_value(step->hint, false)));
+              json_pack("{s:s, s:s, s:i, s:b, s:o, s:o, s:o}", "step", step->id, "level",
+                        level_name(step->level), "code", step->code, "would", step->would,
+                        "summary", text_value(step->summary, false), "detail",
+                        text_value(step->detail, true), "hint", text_value(step->hint, false)));
 }
 
 static void
@@ -150,6 +150,7 @@ take_step(struct member *m, const json_t *object, const char *id)
     copy_text(object, "detail", step.detail, sizeof(step.detail));
     copy_text(object, "hint", step.hint, sizeof(step.hint));
     step.code = (int)json_integer_value(json_object_get(object, "code"));
+    step.would = json_is_true(json_object_get(object, "would"));
     m->fleet->output->backend->step(m->fleet->output, m->index, &step);
 }
 

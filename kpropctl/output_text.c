@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDENT = 19, BAR = 24 };
+enum { INDENT = 19, INDENT_PLAIN = 25, BAR = 24 };
 
 struct output_host {
     char *text; /* held back, of several hosts */
@@ -60,7 +60,14 @@ print(struct output *output, size_t host, const char *fmt, ...)
     append(output, host, text);
 }
 
-/* TEXT behind an indent of INDENT, broken at blanks where the terminal ends. */
+/* Where the text of a row begins: behind a mark or a word, and the id. */
+static int
+indent_of(const struct output *output)
+{
+    return output->terminal ? INDENT : INDENT_PLAIN;
+}
+
+/* TEXT behind that indent, broken at blanks where the terminal ends. */
 static void
 print_wrapped(struct output *output, size_t host, const char *text)
 {
@@ -83,7 +90,7 @@ print_wrapped(struct output *output, size_t host, const char *text)
             text++;
         if (*text == '\0')
             return;
-        print(output, host, "%*s", INDENT, "");
+        print(output, host, "%*s", indent_of(output), "");
     }
 }
 
@@ -104,7 +111,7 @@ text_step(struct output *output, size_t host, const struct step *step)
 
     clear_bar(output, host);
     state->fixed += step->level == LEVEL_FIXED;
-    state->would += step->level == LEVEL_SKIPPED && strstr(step->summary, ": would ") != NULL;
+    state->would += step->would;
     output_clean(step->summary, false, clean, sizeof(clean));
     if (output->terminal)
         print(output, host, " %s%s%s%s %-15s ", output->colour ? "\033[" : "",
@@ -117,14 +124,13 @@ text_step(struct output *output, size_t host, const struct step *step)
     print_wrapped(output, host, clean);
     if (step->detail[0] != '\0') {
         output_clean(step->detail, true, clean, sizeof(clean));
-        print(output, host, "%*s", INDENT, "");
+        print(output, host, "%*s", indent_of(output), "");
         print_wrapped(output, host, clean);
     }
     if (step->hint[0] != '\0') {
         output_clean(step->hint, false, clean, sizeof(clean));
-        print(output, host, "%*s%s ", INDENT - 3, "", output->utf8 ? "→" : "->");
-        if (!output->utf8)
-            print(output, host, "%s", "");
+        print(output, host, "%*s%s ", indent_of(output) - (output->utf8 ? 2 : 3), "",
+              output->utf8 ? "→" : "->");
         print_wrapped(output, host, clean);
     }
     if (output->count == 1)
