@@ -341,7 +341,7 @@ add_hint(const struct match *matches, size_t count, struct buffer *out)
                   matches[0].symptom->remedy);
 }
 
-void
+int
 catalogue_hint(const char *text, const struct catalogue_names *names, char *hint, size_t size)
 {
     struct match matches[MATCHES_MAX];
@@ -350,7 +350,7 @@ catalogue_hint(const char *text, const struct catalogue_names *names, char *hint
 
     hint[0] = '\0';
     if (count == 0)
-        return;
+        return 0;
     buffer_init(&raw, 16384);
     buffer_init(&out, 65536);
     add_hint(matches, count, &raw);
@@ -358,4 +358,5 @@ catalogue_hint(const char *text, const struct catalogue_names *names, char *hint
     snprintf(hint, size, "%s", buffer_string(&out));
     buffer_free(&raw);
     buffer_free(&out);
+    return (int)matches[0].sign->certainty;
 }

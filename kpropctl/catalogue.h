@@ -88,9 +88,10 @@ void catalogue_expand(const char *text, const struct catalogue_names *names, str
 
 /*
  * A hint for an error whose text (with the logs that belong to it) is TEXT: the cause and the first
- * thing to do about it, or the causes that it may have. "" if nothing is known.
+ * thing to do about it, or the causes that it may have. Returns how sure the best is; 0, with "",
+ * if nothing is known.
  */
-void catalogue_hint(const char *text, const struct catalogue_names *names, char *hint, size_t size);
+int catalogue_hint(const char *text, const struct catalogue_names *names, char *hint, size_t size);
 
 /* The parts of the table, each ended by a NULL id: before a transfer, refused by the replica and
  * during a transfer, incremental propagation and the KDC, and what kpropctl's own rows say. */

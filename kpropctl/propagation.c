@@ -30,6 +30,7 @@ enum {
     SLACK = 4,                 /* times slower than ever before is too slow */
     LONGEST = 86400,
     TICK_MS = 100,
+    LOG_TRIES = 5,
     CLOCK_SLACK = 5, /* seconds that the replica's clock may be behind */
 };
 
@@ -345,9 +346,8 @@ outcome_failed(struct propagation *p, struct error *err)
     return error_hint(err, "it still serves its last good database");
 }
 
-/* What the catalogue makes of SAID and all that kprop said, with the replica's LOG; "" if nothing.
- */
-static void
+/* What the catalogue makes of all that kprop SAID, with the replica's LOG: how sure it is. */
+static int
 look_up(const struct propagation *p, const char *said, const struct subprocess_result *result,
         const char *log, char *hint, size_t size)
 {
@@ -355,34 +355,54 @@ look_up(const struct propagation *p, const char *said, const struct subprocess_r
     char primary[256];
     struct catalogue_names names = { p->host, primary, p->realm };
     struct buffer text;
+    int certainty;
 
     snprintf(primary, sizeof(primary), "%s", slash == NULL ? "PRIMARY" : slash + 1);
     primary[strcspn(primary, "@")] = '\0';
     buffer_init(&text, 0);
     buffer_printf(&text, "%s\n%s\n", said, log);
     buffer_add(&text, result->err.data, result->err.len);
-    catalogue_hint(buffer_string(&text), &names, hint, size);
+    certainty = catalogue_hint(buffer_string(&text), &names, hint, size);
     buffer_free(&text);
+    return certainty;
+}
+
+/* The hint, with the replica's log in p->detail: kpropd's reason may take a moment to get there. */
+static void
+explain_kprop(struct propagation *p, const char *said, const struct subprocess_result *result,
+              char *hint, size_t size)
+{
+    static const struct timespec nap = { 0, 300 * 1000 * 1000 };
+    double since = (double)time(NULL) - result->seconds - CLOCK_SLACK;
+    bool refused = strstr(said, "while sending") != NULL || strstr(said, "response") != NULL;
+    size_t len = strlen(p->detail);
+
+    for (int tries = LOG_TRIES;; tries--) {
+        size_t recent = p->agent == NULL ? len : fetch_log(p, since);
+        int certainty = look_up(p, said, result, p->detail + recent, hint, size);
+
+        if (certainty == SURE || !refused || p->agent == NULL || tries <= 1)
+            return;
+        nanosleep(&nap, NULL);
+        p->detail[len] = '\0';
+    }
 }
 
 static bool
 kprop_failed(struct propagation *p, const struct subprocess_result *result, struct error *err)
 {
     char how[256], last[512], said[800], hint[sizeof(err->hint)];
-    size_t recent = strlen(p->detail);
 
     subprocess_last_line(result, last, sizeof(last));
-    if (p->agent != NULL)
-        recent = fetch_log(p, (double)time(NULL) - result->seconds - CLOCK_SLACK);
     snprintf(said, sizeof(said), "kprop: %s (%s)", last[0] != '\0' ? last : "nothing said",
              subprocess_describe(result, how, sizeof(how)));
+    explain_kprop(p, said, result, hint, sizeof(hint));
     error_set(err, result->timed_out ? ERROR_UNREACHABLE : ERROR_FAILED,
               "cannot propagate to %s: %s%s", p->host, said, p->loading);
     if (p->loading[0] != '\0')
         return error_hint(err,
                           "wait for the load to end and run again; if it always takes so long, "
                           "raise timeout in kpropctl.conf");
-    look_up(p, said, result, p->detail + recent, hint, sizeof(hint));
     if (hint[0] != '\0')
         return error_hint(err, "%s", hint);
     return error_hint(err,
