@@ -17,7 +17,7 @@ const struct symptom symptoms_before[] = {
       .where = ON_PRIMARY,
       .signs = { CONNECTION_REFUSED,
                  { "Active: inactive", SURE, "kpropd" },
-                 { "Active: failed", SURE, "kpropd" },
+                 { "Active: failed", POSSIBLE, "kpropd" },
                  { "Unit krb5-kpropd.service could not be found", SURE },
                  { "kpropd does not run on", SURE },
                  { "kpropd runs on*does not listen", SURE },

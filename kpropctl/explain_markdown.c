@@ -129,20 +129,57 @@ put_symptom(const struct symptom *symptom, struct buffer *out)
     put_lines("Remedy:", symptom->remedy, out);
 }
 
+/* Has a symptom before the I-th this text too? */
+static bool
+listed_before(size_t i, const struct symptom *symptom, const struct sign *sign)
+{
+    for (const struct sign *s = symptom->signs; s != sign; s++) {
+        if (strcmp(s->text, sign->text) == 0)
+            return true;
+    }
+    while (i-- > 0) {
+        for (const struct sign *s = catalogue_at(i)->signs; s->text != NULL; s++) {
+            if (strcmp(s->text, sign->text) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whom TEXT is a sign of, from the I-th symptom on. */
+static void
+put_meanings(size_t i, const char *text, struct buffer *out)
+{
+    const struct symptom *symptom;
+    bool first = true;
+
+    for (; (symptom = catalogue_at(i)) != NULL; i++) {
+        for (const struct sign *s = symptom->signs; s->text != NULL; s++) {
+            if (strcmp(s->text, text) != 0)
+                continue;
+            buffer_printf(out, "%s[%s](#%s)", first ? "" : ", ", symptom->id, symptom->id);
+            first = false;
+            break;
+        }
+    }
+}
+
 static void
 put_index(struct buffer *out)
 {
     const struct symptom *symptom;
 
-    buffer_add_string(out, "| text | may be |\n|---|---|\n");
+    buffer_add_string(out, "| text | see |\n|---|---|\n");
     for (size_t i = 0; (symptom = catalogue_at(i)) != NULL; i++) {
-        if (symptom->signs[0].text == NULL)
-            continue;
-        buffer_add_string(out, "| ");
-        put_sign(symptom->signs[0].text, out);
-        buffer_printf(out, " | [%s](#%s): ", symptom->id, symptom->id);
-        put_escaped(symptom->title, strlen(symptom->title), out);
-        buffer_add_string(out, " |\n");
+        for (const struct sign *sign = symptom->signs; sign->text != NULL; sign++) {
+            if (sign->text[0] == '^' || listed_before(i, symptom, sign))
+                continue;
+            buffer_add_string(out, "| ");
+            put_sign(sign->text, out);
+            buffer_add_string(out, " | ");
+            put_meanings(i, sign->text, out);
+            buffer_add_string(out, " |\n");
+        }
     }
     buffer_add_string(out, "\n");
 }

@@ -139,6 +139,17 @@ static const struct {
     { "kprop: Connection refused while connecting to server\n"
       "kdc2 kpropd[77]: Address already in use while binding listener socket",
       "port-reserved", LIKELY },
+    { "x krb5-kpropd.service - Kerberos 5 slave KDC update server\n"
+      "     Active: failed (Result: exit-code) since Sun 2026-11-22 12:09:07 UTC; 3s ago\n"
+      "Nov 22 12:09:07 kdc2.lab.test kpropd[332]: /usr/sbin/kpropd: Address already in use while "
+      "binding listener socket\n"
+      "Nov 22 12:09:07 kdc2.lab.test kpropd[332]: ready\n"
+      "Nov 22 12:09:07 kdc2.lab.test systemd[1]: krb5-kpropd.service: Failed with result "
+      "'exit-code'.",
+      "port-reserved", LIKELY },
+    { "Nov 22 12:08:53 kdc2.lab.test kpropd[181]: Error in krb5_recvauth: Service key not "
+      "available",
+      "replica-keytab-missing", SURE },
     { "Connection refused", "kpropd-down", POSSIBLE },
     { "  Broken pipe  ", "kpropd-acl", POSSIBLE },
     /* of a log's sure lines the last one */
