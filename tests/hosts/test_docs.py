@@ -95,6 +95,8 @@ def test_reports(kdc1, replica):
 
 
 def test_pages(kdc1, kdc2):
+    for host, file in ((kdc1, "kpropctl/protocol.md"), (kdc1, "kpropctl/symptoms.md"), (kdc2, "kpropctl-agent/protocol.md")):
+        assert host.exists(f"/usr/share/doc/{file}")
     for host, pages in ((kdc1, ("man8/kpropctl.8", "man5/kpropctl.conf.5")),
                         (kdc2, ("man8/kpropctl-agent.8", "man5/kpropctl-agent.conf.5"))):
         for page in pages:
