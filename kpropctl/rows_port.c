@@ -53,7 +53,7 @@ see_services(struct walk *walk, struct step *step)
                      "miss each other",
                      spec.port, (long long)there, walk->replica.host);
         step_hint(step, "make /etc/services of both hosts agree (krb5_prop is 754/tcp), or port in "
-                        "kpropctl.conf and agent.conf");
+                        "kpropctl.conf and kpropd_port in agent.conf");
         return IMPOSSIBLE;
     }
     step_summary(step, "kpropd's port is %d on both hosts", spec.port);
