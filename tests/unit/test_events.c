@@ -3,6 +3,7 @@
 #include "kpropctl/events.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -144,6 +147,78 @@ test_refused(void **state)
     unlink(link);
 }
 
+/* What our units leave of root's capabilities, as bits; 0 if that cannot be told. */
+static uint64_t
+capabilities_of_units(void)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } known[] = {
+        { "CAP_CHOWN", CAP_CHOWN },
+        { "CAP_DAC_OVERRIDE", CAP_DAC_OVERRIDE },
+        { "CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH },
+        { "CAP_FOWNER", CAP_FOWNER },
+        { "CAP_KILL", CAP_KILL },
+        { "CAP_NET_BIND_SERVICE", CAP_NET_BIND_SERVICE },
+        { "CAP_SETGID", CAP_SETGID },
+        { "CAP_SETUID", CAP_SETUID },
+        { "CAP_SYS_PTRACE", CAP_SYS_PTRACE },
+    };
+    FILE *fp = fopen(TEST_SOURCE_DIR "/../conf/hardening.in", "r");
+    static const char key[] = "CapabilityBoundingSet=";
+    uint64_t bits = 0;
+    char line[1024];
+
+    assert_non_null(fp);
+    while (fgets(line, sizeof(line), fp) != NULL) {
+        if (strncmp(line, key, strlen(key)) != 0)
+            continue;
+        for (char *w = strtok(line + strlen(key), " \n"); w != NULL; w = strtok(NULL, " \n")) {
+            size_t i = 0, count = sizeof(known) / sizeof(*known);
+
+            while (i < count && strcmp(known[i].name, w) != 0)
+                i++;
+            if (i == count)
+                fail_msg("%s is new to this test", w);
+            bits |= UINT64_C(1) << known[i].number;
+        }
+    }
+    fclose(fp);
+    return bits;
+}
+
+/* With the capabilities of our units alone. */
+static void
+test_in_a_unit(void **state)
+{
+    uint64_t bits = capabilities_of_units();
+    int status;
+    pid_t pid;
+
+    (void)state;
+    write_program("test $(id -u) = 65534", 0755);
+    assert_true(bits != 0);
+    pid = fork();
+    if (pid == 0) {
+        struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+        struct __user_cap_data_struct data[2] = {
+            { (uint32_t)bits, (uint32_t)bits, 0 },
+            { (uint32_t)(bits >> 32), (uint32_t)(bits >> 32), 0 },
+        };
+        struct error err;
+
+        if (syscall(SYS_capset, &head, data) != 0)
+            _exit(2);
+        if (tell("", 10, &err))
+            _exit(0);
+        fprintf(stderr, "%s\n", err.text);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
@@ -151,6 +226,7 @@ main(void)
         cmocka_unit_test(test_told),
         cmocka_unit_test(test_trouble),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_in_a_unit),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
