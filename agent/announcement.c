@@ -11,6 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The greatest is remembered for ever: it must leave room for those to come. Also what JSON's
+ * numbers hold everywhere. */
+#define GENERATION_MAX (UINT64_C(1) << 53)
+
 enum { LIFETIME_MIN = 60, LIFETIME_MAX = 24 * 3600, LIFETIME_DEFAULT = 3600 };
 
 /* The number KEY of OBJECT, not negative. */
@@ -50,8 +54,9 @@ from_json(const json_t *object, struct announcement *a, struct error *err)
         !get_number(object, "principals", &a->principals, err) ||
         !get_number(object, "policies", &a->policies, err))
         return false;
-    if (a->generation == 0)
-        return error_set(err, ERROR_USAGE, "cannot read the announcement: generation 0");
+    if (a->generation == 0 || a->generation > GENERATION_MAX)
+        return error_set(err, ERROR_USAGE, "cannot read the announcement: generation %llu",
+                         (unsigned long long)a->generation);
     snprintf(a->from, sizeof(a->from), "%s", from != NULL ? from : "");
     a->announced_at = json_integer_value(json_object_get(object, "announced_at"));
     a->expires_at = json_integer_value(json_object_get(object, "expires_at"));

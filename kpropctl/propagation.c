@@ -89,13 +89,22 @@ static bool
 announce(struct propagation *p, struct error *err)
 {
     int64_t greatest = 0;
-    struct error ignored;
+    struct error raise;
 
     if (announce_once(p, &greatest, err))
         return true;
     if (err->code != ERROR_REFUSED || greatest < p->dump->generation)
         return false;
-    spool_raise(p->spool, greatest, p->dump, &ignored);
+    error_clear(&raise);
+    if (!spool_raise(p->spool, greatest, p->dump, &raise) && raise.code == ERROR_REFUSED) {
+        error_set(err, ERROR_REFUSED,
+                  "cannot number this dump for %s: it says that it knows generation %lld", p->host,
+                  (long long)greatest);
+        return error_hint(err,
+                          "no realm has so many: on %s remove %s.generation from the folder of "
+                          "kpropctl-agent's state (/var/lib/kpropctl-agent), then run again",
+                          p->host, p->realm);
+    }
     error_clear(err);
     return announce_once(p, &greatest, err);
 }

@@ -389,10 +389,14 @@ spool_raise(struct spool *spool, int64_t least, struct spool_dump *dump, struct 
     struct state_content content = { .principals = dump->principals,
                                      .policies = dump->policies,
                                      .bytes = dump->bytes };
-    struct state *state =
-        state_open(spool->configuration->state_dir, spool->configuration->state_group, false, err);
+    struct state *state;
     bool ok;
 
+    if (least < 0 || least > SPOOL_GENERATION_RAISED)
+        return error_set(err, ERROR_REFUSED, "cannot number a dump above generation %lld",
+                         (long long)least);
+    state =
+        state_open(spool->configuration->state_dir, spool->configuration->state_group, false, err);
     memcpy(content.sha256, dump->sha256, sizeof(content.sha256));
     memcpy(content.digest, dump->digest, sizeof(content.digest));
     memcpy(content.nonce, dump->nonce, sizeof(content.nonce));

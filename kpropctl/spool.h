@@ -61,8 +61,15 @@ bool spool_file(struct spool *spool, struct spool_dump *dump, struct error *err)
 void spool_look(struct spool *spool, struct spool_dump *dump);
 
 /*
+ * The greatest number that a replica is believed. One that is out of its mind would else take all
+ * numbers from all: what is sent next must be greater everywhere, and at the end there is none.
+ */
+#define SPOOL_GENERATION_RAISED INT64_C(1000000000000)
+
+/*
  * A replica remembers a generation of LEAST or more: give DUMP's content a number above that, here
- * as well.
+ * as well. Where the state database cannot be used that is false, and DUMP has its number all the
+ * same; above SPOOL_GENERATION_RAISED it is false (ERROR_REFUSED) with DUMP as it was.
  */
 bool spool_raise(struct spool *spool, int64_t least, struct spool_dump *dump, struct error *err);
 

@@ -1,6 +1,7 @@
 /* test_database_verbs - the verbs of the replica's database, on a real one. */
 #include "databases.h"
 
+#include "agent/announcement.h"
 #include "agent/database_verbs.h"
 #include "agent/loader.h"
 
@@ -110,12 +111,12 @@ test_inventory(void **state)
 }
 
 static bool
-announce(int generation, json_t **reply, struct error *err)
+announce(long long generation, json_t **reply, struct error *err)
 {
     char text[512];
 
     snprintf(text, sizeof(text),
-             "{\"generation\": %d, \"sha256\": \"" NONCE "\", \"nonce\": \"" NONCE
+             "{\"generation\": %lld, \"sha256\": \"" NONCE "\", \"nonce\": \"" NONCE
              "\", \"digest\": \"" NONCE "\", \"size\": 1, \"principals\": 2, \"policies\": 3}",
              generation);
     return ask(database_verb_announce, text, reply, err);
@@ -137,6 +138,10 @@ test_announce(void **state)
     assert_int_equal(err.code, ERROR_REFUSED);
     assert_int_equal(number(reply, "greatest"), 7);
     json_decref(reply);
+    /* It would be the last one for ever. */
+    assert_false(announce(INT64_MAX, &reply, &err));
+    assert_int_equal(err.code, ERROR_USAGE);
+    assert_int_equal(announcement_greatest(state_folder, REALM), 7);
     assert_false(announce(0, &reply, &err));
     assert_int_equal(err.code, ERROR_USAGE);
     assert_false(ask(database_verb_announce, "{", &reply, &err));
