@@ -25,6 +25,7 @@ enum {
     MAX_UNAUTHENTICATED = 64,
     MAX_PER_SOURCE = 4,
     MAX_SESSIONS = 16,
+    MAX_PER_PEER = 8,
     ACCEPTS_PER_ROUND = 16,
     BACKLOG = 128,
     LISTENERS = 2,  /* one for each family */
@@ -181,26 +182,35 @@ make_room(struct server *server, const unsigned char *source, size_t count)
         session_close(oldest);
 }
 
-/* One more is authenticated: the oldest idle one makes room, or else this is refused. */
+/* Make room among the established sessions (of PEER, or with NULL all) if they are more than COUNT
+ * with the new SESSION: the oldest idle one goes. False if there is none. */
 static bool
-on_established(void *arg, struct session *session)
+make_room_for(struct server *server, const struct session *session, const char *peer, size_t count)
 {
-    struct server *server = arg;
     struct session *idle = NULL;
     size_t found = 0;
 
-    if (server->stopping)
-        return false;
     for (struct session *s = server->sessions; s != NULL; s = *session_next(s)) {
-        if (!session_established(s))
+        if (!session_established(s) || (peer != NULL && strcmp(session_peer(s), peer) != 0))
             continue;
         found++;
         if (s != session && !session_busy(s))
             idle = s;
     }
-    if (found > MAX_SESSIONS && idle != NULL)
+    if (found > count)
         session_close(idle);
-    return found <= MAX_SESSIONS || idle != NULL;
+    return found <= count || idle != NULL;
+}
+
+/* One more is authenticated. */
+static bool
+on_established(void *arg, struct session *session)
+{
+    struct server *server = arg;
+
+    return !server->stopping &&
+           make_room_for(server, session, session_peer(session), MAX_PER_PEER) &&
+           make_room_for(server, session, NULL, MAX_SESSIONS);
 }
 
 /* What tells one source from another: its IPv4 address, or the /64 that its IPv6 address is in. */

@@ -407,6 +407,12 @@ session_changing(const struct session *s)
     return s->request != NULL && request_changes(s->request);
 }
 
+const char *
+session_peer(const struct session *s)
+{
+    return channel_peer(s->channel);
+}
+
 const unsigned char *
 session_source(const struct session *s)
 {

@@ -57,6 +57,9 @@ bool session_busy(const struct session *session);
 /* True while a verb that changes something works for it. */
 bool session_changing(const struct session *session);
 
+/* The principal of an established one. */
+const char *session_peer(const struct session *session);
+
 const unsigned char *session_source(const struct session *session);
 
 /* The next one in the owner's list, which the owner links. */
