@@ -23,7 +23,8 @@ struct remote {
     int fd;
     struct channel *channel;
     double round_trip;
-    bool lost; /* a call got no answer: no other will */
+    int longest; /* seconds for a call */
+    bool lost;   /* a call got no answer: no other will */
 };
 
 /* Wait for EVENTS on FD until DEADLINE; 0 when it passes. */
@@ -305,6 +306,7 @@ remote_open(const char *host, int port, const char *target, int timeout, enum re
         return NULL;
     }
     remote->port = port;
+    remote->longest = REMOTE_LONGEST;
     remote->fd = connect_host(host, port, deadline, fault, err);
     if (remote->fd < 0 || !start_channel(remote, target, fault, err) ||
         !handshake(remote, target, clock_monotonic() + timeout, fault, err)) {
@@ -330,6 +332,12 @@ remote_close(struct remote *remote)
         close(remote->fd);
     free(remote->host);
     free(remote);
+}
+
+void
+remote_set_longest(struct remote *remote, int seconds)
+{
+    remote->longest = seconds;
 }
 
 double
@@ -392,17 +400,28 @@ take_message(struct call *call, const struct message *msg)
     }
 }
 
+/* The end of a wait of TIMEOUT seconds that begins now, or LAST if that comes first. */
+static double
+wait_end(int timeout, double last)
+{
+    double end = clock_monotonic() + timeout;
+
+    return end < last ? end : last;
+}
+
 /* Drive the connection until the verb has ended. */
 static bool
 run_call(struct remote *remote, struct call *call, int timeout, struct error *err)
 {
+    double last = clock_monotonic() + remote->longest;
+
     while (!call->ended) {
         enum receipt receipt;
         struct message msg;
 
-        if (!flush(remote, clock_monotonic() + timeout))
+        if (!flush(remote, wait_end(timeout, last)))
             return error_errno(err, ERROR_UNREACHABLE, errno, "lost the agent on %s", remote->host);
-        receipt = receive(remote, clock_monotonic() + timeout, err);
+        receipt = receive(remote, wait_end(timeout, last), err);
         message_init(&msg);
         while (!call->ended && channel_next(remote->channel, &msg)) {
             if (!take_message(call, &msg)) {
@@ -416,6 +435,9 @@ run_call(struct remote *remote, struct call *call, int timeout, struct error *er
         }
         if (call->ended)
             break;
+        if (clock_monotonic() >= last)
+            return error_set(err, ERROR_UNREACHABLE, "the agent on %s was not done after %d s",
+                             remote->host, remote->longest);
         if (receipt == RECEIVED_TIMEOUT)
             return error_set(err, ERROR_UNREACHABLE,
                              "no sign of life from the agent on %s for %d s", remote->host,
@@ -460,12 +482,12 @@ status_error(const struct remote *remote, const struct call *call, const json_t 
 {
     const char *text = json_string_value(json_object_get(reply, "error"));
     const char *hint = json_string_value(json_object_get(reply, "hint"));
+    int code = call->status <= ERROR_INTERNAL ? call->status : ERROR_FAILED; /* of our own */
 
     if (text == NULL)
-        error_set(err, call->status, "'%s' failed on %s with status %d", verb, remote->host,
-                  call->status);
+        error_set(err, code, "'%s' failed on %s with status %d", verb, remote->host, call->status);
     else
-        error_set(err, call->status, "%s", text);
+        error_set(err, code, "%s", text);
     if (hint != NULL)
         error_hint(err, "%s", hint);
 }

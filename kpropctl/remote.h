@@ -47,12 +47,19 @@ double remote_round_trip(const struct remote *remote);
 /* What remote_call tells while a verb is at work: a JSON object the agent sent, not kept. */
 typedef void remote_progress(void *closure, const json_t *line);
 
+/* More than any verb takes in all, by the agents' own deadlines: the longest is 3,700 s. */
+enum { REMOTE_LONGEST = 4000 };
+
+/* Wait at most SECONDS for the end of any verb, instead of REMOTE_LONGEST. */
+void remote_set_longest(struct remote *remote, int seconds);
+
 /*
  * Call verb ARGV (ended by NULL, without the leading "kpropctl"), waiting at most TIMEOUT seconds
- * between two signs of life. True with *OUT (freed by the caller) and ERR untouched when the verb
- * ended with status 0. Otherwise false: ERR has the agent's own error and hint with the code of its
- * exit status, or says that the connection failed (*FAULT then is not REMOTE_OK); *OUT may hold
- * what it said all the same, or NULL.
+ * between two signs of life, and never longer than remote_set_longest says: an agent that only ever
+ * says that it lives must not hold up the run, and with it all other replicas. True with *OUT
+ * (freed by the caller) and ERR untouched when the verb ended with status 0. Otherwise false: ERR
+ * has the agent's own error and hint with the code of its exit status, or says that the connection
+ * failed (*FAULT then is not REMOTE_OK); *OUT may hold what it said all the same, or NULL.
  */
 bool remote_call(struct remote *remote, const char *const *argv, int timeout,
                  remote_progress *progress, void *closure, json_t **out, enum remote_fault *fault,
