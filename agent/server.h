@@ -2,8 +2,8 @@
  * server - the daemon: listening sockets, the sessions' limits, signals.
  *
  * Memory and work are bounded whatever peers do: at most 64 connections that are not yet
- * authenticated, 4 of them from one source, and 16 that are, 8 of them of one principal. Where a cap
- * is reached, the oldest that does nothing makes room, so that silent peers cannot lock out the
+ * authenticated, 4 of them from one source, and 16 that are, 8 of them of one principal. Where a
+ * cap is reached, the oldest that does nothing makes room, so that silent peers cannot lock out the
  * others; and nobody who only has a ticket can take the sessions of others away.
  */
 #ifndef KPC_AGENT_SERVER_H
