@@ -16,9 +16,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { COUNT_TRIES = 3, WALK_TIMEOUT_MS = 600 * 1000, SILENCE_MS = 120 * 1000 };
@@ -169,6 +172,79 @@ count_live(const struct realm *realm, struct database_answer *answer, struct err
     return ok;
 }
 
+/* What a counting child tells. */
+struct count {
+    bool ok;
+    struct database_answer answer;
+    struct error err;
+};
+
+/* Count beside the dump, on another processor. Returns the child, whose answer comes from *FD. */
+static pid_t
+start_count(const struct realm *realm, int *fd, struct error *err)
+{
+    struct count count = { .ok = false };
+    int fds[2];
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        error_errno(err, ERROR_INTERNAL, errno, "cannot count the database");
+        return -1;
+    }
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        error_clear(&count.err);
+        count.ok = count_live(realm, &count.answer, &count.err);
+        _exit(write(fds[1], &count, sizeof(count)) == (ssize_t)sizeof(count) ? 0 : 1);
+    }
+    close(fds[1]);
+    *fd = fds[0];
+    if (pid < 0) {
+        close(fds[0]);
+        error_errno(err, ERROR_INTERNAL, errno, "cannot count the database");
+    }
+    return pid;
+}
+
+static bool
+finish_count(pid_t pid, int fd, struct database_answer *answer, struct error *err)
+{
+    struct count count;
+    bool told;
+    ssize_t n;
+
+    do
+        n = read(fd, &count, sizeof(count));
+    while (n < 0 && errno == EINTR);
+    told = n == (ssize_t)sizeof(count);
+    close(fd);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    if (!told)
+        return error_set(err, ERROR_INTERNAL, "cannot count the database: the counting was killed");
+    *answer = count.answer;
+    if (!count.ok)
+        *err = count.err;
+    return count.ok;
+}
+
+/* One dump, and the counts of the database meanwhile. */
+static bool
+dump_beside_count(struct making *m, struct database_answer *live, struct error *err)
+{
+    struct error ignored;
+    int fd;
+    pid_t pid = start_count(m->realm, &fd, err);
+    bool dumped;
+
+    if (pid < 0)
+        return false;
+    dumped = dump_once(m, err);
+    /* Also of a dump that failed: the child removes its copy of the database. */
+    return finish_count(pid, fd, live, dumped ? err : &ignored) && dumped;
+}
+
 /*
  * A dump cut between two records is a good dump of less: only the database tells. Its counts may
  * have moved since the dump by honest work, but not each time.
@@ -176,10 +252,10 @@ count_live(const struct realm *realm, struct database_answer *answer, struct err
 static bool
 dump_and_count(struct making *m, struct error *err)
 {
-    struct database_answer live;
+    struct database_answer live = { 0 };
 
     for (int tries = 0; tries < COUNT_TRIES; tries++) {
-        if (!dump_once(m, err) || !count_live(m->realm, &live, err))
+        if (!dump_beside_count(m, &live, err))
             return false;
         if (live.principals == m->info.principals && live.policies == m->info.policies)
             return true;
