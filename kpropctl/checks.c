@@ -35,16 +35,16 @@ const struct check checks[] = {
     { .id = "name", .title = "the replica has a name that both sides agree on",
       .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .see = see_name },
     { .id = "found", .title = "clients can find the replica",
-      .walks = CHECK, .see = see_found },
+      .walks = CHECK, .needs = NEEDS_NAME, .see = see_found },
     { .id = "principals", .title = "both hosts have a host principal in the database",
-      .walks = SETUP | CHECK, .needs = NEEDS_PRIVILEGE, .see = see_principals,
+      .walks = SETUP | CHECK, .needs = NEEDS_PRIVILEGE | NEEDS_NAME, .see = see_principals,
       .make = make_principals, .would = "create them" },
     { .id = "keytab", .title = "the primary's keytab holds its current key",
       .walks = SETUP | PRIMARY, .needs = NEEDS_PRIVILEGE, .see = see_keytab },
     { .id = "age", .title = "the replica was verified lately",
       .walks = CHECK, .see = see_age },
     { .id = "agent", .title = "the replica's agent answers, and lets this primary in",
-      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .see = see_agent },
+      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .needs = NEEDS_NAME, .see = see_agent },
     { .id = "clock", .title = "the clocks agree",
       .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_clock },
     { .id = "realm", .title = "the replica knows the realm, and can load this dump format",
@@ -72,7 +72,7 @@ const struct check checks[] = {
     { .id = "stalled", .title = "kpropd is not held up by a silent connection",
       .walks = CHECK, .needs = NEEDS_AGENT, .see = see_stalled },
     { .id = "reach", .title = "the primary reaches kpropd's port",
-      .walks = SETUP | CHECK, .see = see_reach },
+      .walks = SETUP | CHECK, .needs = NEEDS_NAME, .see = see_reach },
     { .id = "leftovers", .title = "no load was interrupted",
       .walks = CHECK, .needs = NEEDS_AGENT, .see = see_leftovers },
     { .id = "content", .title = "the replica holds what was last sent",
@@ -93,7 +93,7 @@ const struct check checks[] = {
       .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .needs = NEEDS_AGENT, .see = see_kdc,
       .make = make_kdc, .would = "start and enable it" },
     { .id = "ticket", .title = "the replica's KDC issues a ticket",
-      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .see = see_ticket },
+      .walks = SETUP | PROPAGATE | CHECK | ROLLBACK, .needs = NEEDS_NAME, .see = see_ticket },
     { .id = "record", .title = "the replica is known to the state database",
       .walks = SETUP, .see = see_record,
       .make = make_record, .would = "record it" },
@@ -238,6 +238,8 @@ can_look(const struct check *check, const struct walk *walk, struct step *step)
         return true;
     if ((check->needs & NEEDS_PRIVILEGE) && geteuid() != 0)
         step_summary(step, "only root can see that");
+    else if ((check->needs & NEEDS_NAME) && walk->replica.address[0] == '\0')
+        step_summary(step, "cannot be told without an address of %s", walk->host);
     else if ((check->needs & NEEDS_AGENT) && walk->agent == NULL)
         step_summary(step, "cannot be told without the agent of %s", walk->host);
     else

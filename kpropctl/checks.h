@@ -121,6 +121,7 @@ enum verdict {
 enum check_needs {
     NEEDS_PRIVILEGE = 1, /* root: a health check as another user skips it */
     NEEDS_AGENT = 2,     /* the agent's word: a health check without it skips it */
+    NEEDS_NAME = 4,      /* the replica's address, likewise */
 };
 
 struct check {

@@ -136,18 +136,35 @@ print_status(struct output *output)
     }
     fprintf(output->stream, "KPROPCTL %s - ", health_name(all));
     if (bad == 0) {
-        fprintf(output->stream, "%zu host%s of %s good", output->count,
-                output->count == 1 ? "" : "s", output->realm);
+        fprintf(output->stream, "%zu host%s of ", output->count, output->count == 1 ? "" : "s");
+        print_plain(output->stream, output->realm);
+        fputs(" good", output->stream);
     } else {
         const json_t *step = worst_step(output_collected(output, first));
 
-        fprintf(output->stream, "%zu of %zu host%s not good: %s: ", bad, output->count,
-                output->count == 1 ? "" : "s", output->hosts[first]);
+        fprintf(output->stream, "%zu of %zu host%s not good: ", bad, output->count,
+                output->count == 1 ? "" : "s");
+        print_plain(output->stream, output->hosts[first]);
+        fputs(": ", output->stream);
         print_plain(output->stream, step == NULL ? "no result" : member(step, "summary"));
     }
 }
 
-/* 'label'=value[unit];[warning];[critical];[min]: one label, quoted. */
+/* The begin of 'label'=value[unit];[warning];[critical];[min]: quotes are doubled, and what else
+ * the grammar has uses for becomes '_'. */
+static void
+print_label(FILE *out, const char *host, const char *what)
+{
+    fputs(" '", out);
+    for (const char *p = host; *p != '\0'; p++) {
+        if (*p == '\'')
+            fputs("''", out);
+        else
+            fputc((unsigned char)*p < 0x20 || *p == '=' || *p == '|' ? '_' : *p, out);
+    }
+    fprintf(out, "_%s'=", what);
+}
+
 static void
 print_perfdata(struct output *output)
 {
@@ -159,16 +176,21 @@ print_perfdata(struct output *output)
 
         if (report == NULL || json_is_true(json_object_get(metrics, "primary")))
             continue;
-        if (at > 0)
-            fprintf(output->stream, " '%s_age'=%llds;%lld;%lld;0", host,
+        if (at > 0) {
+            print_label(output->stream, host, "age");
+            fprintf(output->stream, "%llds;%lld;%lld;0",
                     (long long)(time(NULL) > (time_t)at ? time(NULL) - (time_t)at : 0),
                     (long long)json_integer_value(json_object_get(metrics, "age_warning")),
                     (long long)json_integer_value(json_object_get(metrics, "age_critical")));
-        fprintf(output->stream, " '%s_behind'=%lld;;;0 '%s_principals'=%lld;;;0", host,
-                (long long)json_integer_value(json_object_get(metrics, "behind")), host,
+        }
+        print_label(output->stream, host, "behind");
+        fprintf(output->stream, "%lld;;;0",
+                (long long)json_integer_value(json_object_get(metrics, "behind")));
+        print_label(output->stream, host, "principals");
+        fprintf(output->stream, "%lld;;;0",
                 (long long)json_integer_value(json_object_get(report, "principals")));
-        fprintf(output->stream, " '%s_transfer'=%.3fs;;;0", host,
-                json_number_value(json_object_get(report, "seconds")));
+        print_label(output->stream, host, "transfer");
+        fprintf(output->stream, "%.3fs;;;0", json_number_value(json_object_get(report, "seconds")));
     }
 }
 
@@ -187,8 +209,9 @@ nagios_finish(struct output *output)
         {
             if (health_of_step(step) == HEALTH_OK)
                 continue;
-            fprintf(output->stream, "%s: %s: %s: ", output->hosts[i],
-                    health_name(health_of_step(step)), member(step, "id"));
+            print_plain(output->stream, output->hosts[i]);
+            fprintf(output->stream, ": %s: %s: ", health_name(health_of_step(step)),
+                    member(step, "id"));
             print_plain(output->stream, member(step, "summary"));
             if (member(step, "hint")[0] != '\0') {
                 fputs(" (", output->stream);

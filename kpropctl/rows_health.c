@@ -78,6 +78,9 @@ see_state(struct walk *walk, struct step *step)
     snprintf(path, sizeof(path), "%s/state.db", dir);
     if (geteuid() == 0 && access(path, W_OK) != 0) {
         step_summary(step, "the state database %s cannot be written: %s", path, strerror(errno));
+        step_hint(step,
+                  "no run is recorded until it can be: look at 'findmnt -T %s' and 'lsattr %s'",
+                  path, path);
         return IMPOSSIBLE;
     }
     step_summary(step, "the state database is readable: the newest generation is %lld",

@@ -97,6 +97,10 @@ see_name(struct walk *walk, struct step *step)
         (walk->primary.host[0] == '\0' &&
          !names_look_up(NULL, walk->realm->name, &walk->primary, &err))) {
         step_error(step, &err);
+        /* What is remembered of it is known by its full name all the same. */
+        memset(names, 0, sizeof(*names));
+        snprintf(names->host, sizeof(names->host), "%s", walk->host);
+        load_memory(walk);
         return IMPOSSIBLE;
     }
     load_memory(walk);
