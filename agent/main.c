@@ -1,4 +1,5 @@
 /* main - the agent's start: options, then one verb at the console, or the daemon. */
+#include "agent/self_check.h"
 #include "agent/server.h"
 #include "agent/settings.h"
 #include "agent/verbs.h"
@@ -102,6 +103,8 @@ run_at_console(const struct settings *settings, int argc, char **argv)
 
     if (verb == NULL)
         return unknown_verb(argv[0]);
+    if (verb->run == self_check_verb)
+        return self_check_console(&call, stdout);
     if (verb->kind == VERB_CHANGING && geteuid() != 0) {
         fprintf(stderr, "kpropctl-agent: cannot run %s: only root may\n", verb->name);
         return ERROR_REFUSED;

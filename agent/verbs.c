@@ -6,6 +6,7 @@
 #include "agent/facts.h"
 #include "agent/kpropd.h"
 #include "agent/rollback.h"
+#include "agent/self_check.h"
 #include "agent/verb_port.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -54,6 +55,8 @@ static const struct verb table[] = {
       1, 1, VERB_READING, true, 30, verb_release_at_start },
     { "facts", "[REALM]", "everything the primary's checks want to know of this host",
       0, 1, VERB_READING, false, 30, facts_verb },
+    { "check", "[REALM]", "what this host can tell of its own health; at the console as a plugin",
+      0, 1, VERB_READING, false, 60, self_check_verb },
     { "logs", "[LINES]", "the last lines of kpropd, krb5kdc and the agent",
       0, 1, VERB_READING, false, 30, kpropd_verb_logs },
     { "digest", "REALM NONCEHEX", "the digest of a copy of the live database",

@@ -136,6 +136,15 @@ STEP_TEXT(step_summary, summary)
 STEP_TEXT(step_detail, detail)
 STEP_TEXT(step_hint, hint)
 
+enum verdict
+step_judged(struct step *step, enum verdict verdict, const struct judgement *j)
+{
+    step_summary(step, "%s", j->summary);
+    step_hint(step, "%s", j->hint);
+    step->mild = j->mild;
+    return verdict;
+}
+
 void
 step_error(struct step *step, const struct error *err)
 {

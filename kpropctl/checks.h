@@ -9,6 +9,7 @@
 #define KPC_CHECKS_H
 
 #include "common/errors.h"
+#include "common/judge.h"
 #include "common/realm.h"
 #include "kpropctl/configuration.h"
 #include "kpropctl/names.h"
@@ -108,16 +109,6 @@ struct walk {
     double transfer_seconds, load_seconds, verify_seconds;
 };
 
-enum verdict {
-    HOLDS,
-    HOLDS_BUT,  /* a warning */
-    LACKING,    /* to be made to hold */
-    IMPOSSIBLE, /* does not hold, and nothing here can change that */
-    REFUSED,    /* could be made to hold, and must not */
-    UNKNOWN,    /* cannot be told, and without it nothing may be called good */
-    UNTOLD,     /* does not apply, or cannot be told now: skipped */
-};
-
 enum check_needs {
     NEEDS_PRIVILEGE = 1, /* root: a health check as another user skips it */
     NEEDS_AGENT = 2,     /* the agent's word: a health check without it skips it */
@@ -156,6 +147,8 @@ void walk_finish(struct walk *walk);
 void step_summary(struct step *step, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void step_detail(struct step *step, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void step_hint(struct step *step, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What a judge of the facts has found, as it is. */
+enum verdict step_judged(struct step *step, enum verdict verdict, const struct judgement *j);
 void step_error(struct step *step, const struct error *err);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { DIGEST_TIMEOUT = 600, SILENT_SECONDS = 30 };
+enum { DIGEST_TIMEOUT = 600 };
 
 enum verdict
 see_age(struct walk *walk, struct step *step)
@@ -150,99 +150,26 @@ see_held(struct walk *walk, struct step *step)
     return verdict;
 }
 
-/* The connection that has been silent for the longest, of those served (or of those waiting). */
-static const json_t *
-most_silent(const json_t *connections, bool waiting)
-{
-    const json_t *connection, *worst = NULL;
-    double longest = SILENT_SECONDS;
-    size_t index;
-
-    json_array_foreach(connections, index, connection)
-    {
-        double idle = json_number_value(json_object_get(connection, "idle"));
-
-        if (fact_true(connection, "waiting", NULL) == waiting && idle >= longest) {
-            longest = idle;
-            worst = connection;
-        }
-    }
-    return worst;
-}
-
-/* kpropd serves one connection at a time: one that stays silent stops all propagation. */
 enum verdict
 see_stalled(struct walk *walk, struct step *step)
 {
-    const json_t *facts = walk_facts(walk, step), *kpropd, *connections, *worst;
-    const char *unit;
+    const json_t *facts = walk_facts(walk, step);
+    struct judgement j = { .hint = "" };
 
     if (facts == NULL)
         return IMPOSSIBLE;
-    kpropd = json_object_get(facts, "kpropd");
-    connections = json_object_get(kpropd, "connections");
-    if (!json_is_array(connections)) {
-        step_summary(step, "the agent of %s does not tell", walk->replica.host);
-        return UNTOLD;
-    }
-    if (fact_true(facts, "load", "running")) {
-        step_summary(step, "kpropd on %s is loading a database", walk->replica.host);
-        return HOLDS;
-    }
-    unit = fact_text(kpropd, "unit", NULL);
-    if ((worst = most_silent(connections, false)) != NULL) {
-        step_summary(step,
-                     "kpropd on %s is held up by a connection from %s that has been silent "
-                     "for %.0f s: nobody can propagate meanwhile",
-                     walk->replica.host, fact_text(worst, "peer", NULL),
-                     json_number_value(json_object_get(worst, "idle")));
-        step_hint(step, "end what connects from there; on %s 'systemctl restart %s' frees kpropd",
-                  walk->replica.host, unit[0] != '\0' ? unit : "kpropd");
-        return IMPOSSIBLE;
-    }
-    if ((worst = most_silent(connections, true)) != NULL) {
-        step_summary(step,
-                     "kpropd on %s (pid %lld) does not accept the connection from %s, for %.0f s "
-                     "now",
-                     walk->replica.host, (long long)fact_integer(kpropd, "pid", NULL),
-                     fact_text(worst, "peer", NULL),
-                     json_number_value(json_object_get(worst, "idle")));
-        step_hint(step, "it is stopped, or hangs: on %s 'systemctl restart %s'", walk->replica.host,
-                  unit[0] != '\0' ? unit : "kpropd");
-        return IMPOSSIBLE;
-    }
-    step_summary(step, "no silent connection holds kpropd up");
-    return HOLDS;
+    return step_judged(step, judge_stalled(facts, walk->replica.host, &j), &j);
 }
 
 enum verdict
 see_leftovers(struct walk *walk, struct step *step)
 {
-    const json_t *facts = walk_facts(walk, step), *leftovers;
+    const json_t *facts = walk_facts(walk, step);
+    struct judgement j = { .hint = "" };
 
     if (facts == NULL)
         return IMPOSSIBLE;
-    leftovers = json_object_get(facts, "leftovers");
-    if (fact_true(facts, "load", "running")) {
-        step_summary(step, "a load is running on %s", walk->replica.host);
-        return UNTOLD;
-    }
-    if (!json_is_array(leftovers)) {
-        step_summary(step, "the agent of %s does not tell", walk->replica.host);
-        return UNTOLD;
-    }
-    if (json_array_size(leftovers) == 0) {
-        step_summary(step, "nothing is left of an interrupted load");
-        return HOLDS;
-    }
-    step_summary(step, "an interrupted load has left %zu file%s on %s: %s",
-                 json_array_size(leftovers), json_array_size(leftovers) == 1 ? "" : "s",
-                 walk->replica.host, json_string_value(json_array_get(leftovers, 0)));
-    step_hint(step,
-              "they may hold keys and fill the disk; the next load removes what is its own: "
-              "kpropctl propagate --force %s; remove what is still there then",
-              walk->replica.host);
-    return HOLDS_BUT;
+    return step_judged(step, judge_leftovers(facts, walk->replica.host, &j), &j);
 }
 
 enum verdict

@@ -261,71 +261,15 @@ make_acl(struct walk *walk, struct step *step, struct error *err)
     return ok;
 }
 
-/* A kpropd that its unit did not start is the administrator's own affair, and left alone. */
-static bool
-somebody_elses(const json_t *service)
-{
-    return json_is_integer(json_object_get(service, "pid")) &&
-           fact_text(service, "unit", NULL)[0] != '\0' &&
-           strcmp(fact_text(service, "active", NULL), "active") != 0;
-}
-
-/* Is a loader of ours out of reach, because kpropd is not started by its unit? */
-static bool
-cannot_load_ours(const struct walk *walk, const json_t *kpropd, struct step *step)
-{
-    const char *host = walk->replica.host;
-
-    if (walk->on_demand)
-        step_summary(step,
-                     "kpropd is started on demand on %s: databases are loaded by kdb5_util "
-                     "itself, and compared afterwards",
-                     host);
-    else if (fact_text(kpropd, "unit", NULL)[0] == '\0')
-        step_summary(step,
-                     "kpropd has no systemd unit on %s: databases are loaded by kdb5_util "
-                     "itself, and compared afterwards",
-                     host);
-    else if (somebody_elses(kpropd) && !fact_true(kpropd, "loader", NULL))
-        step_summary(step,
-                     "kpropd on %s (pid %lld) was not started by its unit %s: databases are "
-                     "loaded by kdb5_util itself, and compared afterwards",
-                     host, (long long)fact_integer(kpropd, "pid", NULL),
-                     fact_text(kpropd, "unit", NULL));
-    else
-        return false;
-    step_hint(step, "start kpropd with -p " KPC_LOADER " to have loads checked before they "
-                    "replace the database");
-    return true;
-}
-
 enum verdict
 see_loader(struct walk *walk, struct step *step)
 {
-    const json_t *facts = walk_facts(walk, step), *kpropd;
-    bool running;
+    const json_t *facts = walk_facts(walk, step);
+    struct judgement j = { .hint = "" };
 
     if (facts == NULL)
         return IMPOSSIBLE;
-    kpropd = json_object_get(facts, "kpropd");
-    running = json_is_integer(json_object_get(kpropd, "pid"));
-    if (cannot_load_ours(walk, kpropd, step))
-        return HOLDS_BUT;
-    if (fact_true(kpropd, "dropin", NULL) && (!running || fact_true(kpropd, "loader", NULL))) {
-        step_summary(step,
-                     "%s loads with kpropctl's loader: nothing unverified replaces the "
-                     "database",
-                     fact_text(kpropd, "unit", NULL));
-        return HOLDS;
-    }
-    step_summary(step,
-                 running && fact_true(kpropd, "loader", NULL)
-                     ? "the drop-in of %s that names kpropctl's loader is gone: from its next "
-                       "start on it loads with kdb5_util alone, which can destroy the database"
-                     : "%s loads with kdb5_util alone, which can destroy the database",
-                 fact_text(kpropd, "unit", NULL));
-    step->mild = true;
-    return LACKING;
+    return step_judged(step, judge_loader(facts, walk->replica.host, walk->on_demand, &j), &j);
 }
 
 bool
@@ -342,70 +286,6 @@ make_loader(struct walk *walk, struct step *step, struct error *err)
                      fact_text(reply, "unit", NULL));
     json_decref(reply);
     return ok;
-}
-
-/* A KDC that serves one of UDP and TCP alone may be meant to; clients of the other find none. */
-static bool
-lacks_transport(const struct walk *walk, struct step *step, const json_t *service)
-{
-    const char *lacking = json_is_false(json_object_get(service, "udp"))   ? "UDP"
-                          : json_is_false(json_object_get(service, "tcp")) ? "TCP"
-                                                                           : NULL;
-    bool udp = lacking != NULL && strcmp(lacking, "UDP") == 0;
-
-    if (lacking == NULL)
-        return false;
-    step_summary(step, "krb5kdc on %s (pid %lld) listens on %s port %lld, but not on %s",
-                 walk->replica.host, (long long)fact_integer(service, "pid", NULL),
-                 udp ? "TCP" : "UDP", (long long)fact_integer(walk->facts, "realm", "kdc_port"),
-                 lacking);
-    step_hint(step, "see %s in kdc.conf of %s, or who else holds the %s port",
-              udp ? "kdc_listen" : "kdc_tcp_listen", walk->replica.host, lacking);
-    return true;
-}
-
-/* A service that must be active, enabled and seen listening. */
-static enum verdict
-see_service(struct walk *walk, struct step *step, const char *key, const char *program)
-{
-    const json_t *facts = walk_facts(walk, step), *service;
-    const char *unit, *active;
-
-    if (facts == NULL)
-        return IMPOSSIBLE;
-    service = json_object_get(facts, key);
-    unit = fact_text(service, "unit", NULL);
-    active = fact_text(service, "active", NULL);
-    if (!json_is_integer(json_object_get(service, "pid"))) {
-        step_summary(step, "%s does not run on %s%s%s%s", program, walk->replica.host,
-                     active[0] != '\0' ? " (" : "", active, active[0] != '\0' ? ")" : "");
-        return LACKING;
-    }
-    if (!fact_true(service, "listening", NULL) && !fact_true(service, "udp", NULL) &&
-        !fact_true(service, "tcp", NULL)) {
-        step_summary(step, "%s runs on %s (pid %lld) but does not listen", program,
-                     walk->replica.host, (long long)fact_integer(service, "pid", NULL));
-        return LACKING;
-    }
-    if (somebody_elses(service)) {
-        step_summary(
-            step, "%s runs on %s (pid %lld), but not by its unit %s: it was started by hand",
-            program, walk->replica.host, (long long)fact_integer(service, "pid", NULL), unit);
-        step_hint(step, "see that it starts at boot too; or end it and run again, then %s does",
-                  unit);
-        return HOLDS_BUT;
-    }
-    if (unit[0] != '\0' && !fact_true(service, "enabled", NULL)) {
-        step_summary(step, "%s runs on %s, but is not enabled: it will be gone after a reboot",
-                     unit, walk->replica.host);
-        return LACKING;
-    }
-    if (lacks_transport(walk, step, service))
-        return HOLDS_BUT;
-    step_summary(step, "%s is seen listening on %s (pid %lld)%s%s", program, walk->replica.host,
-                 (long long)fact_integer(service, "pid", NULL),
-                 unit[0] != '\0' ? ", enabled as " : "", unit);
-    return HOLDS;
 }
 
 static bool
@@ -427,12 +307,17 @@ start_service(struct walk *walk, struct step *step, const char *verb, const char
 enum verdict
 see_kpropd(struct walk *walk, struct step *step)
 {
+    const json_t *facts = walk_facts(walk, step);
+    struct judgement j = { .hint = "" };
+
+    if (facts == NULL)
+        return IMPOSSIBLE;
     if (walk->on_demand) {
         step_summary(step, "kpropd is started on demand on %s, by inetd or a socket unit",
                      walk->replica.host);
         return HOLDS;
     }
-    return see_service(walk, step, "kpropd", "kpropd");
+    return step_judged(step, judge_kpropd(facts, walk->replica.host, &j), &j);
 }
 
 bool
@@ -444,9 +329,12 @@ make_kpropd(struct walk *walk, struct step *step, struct error *err)
 enum verdict
 see_kdc(struct walk *walk, struct step *step)
 {
-    if (walk_is_blind(walk, step))
-        return UNTOLD;
-    return see_service(walk, step, "kdc", "krb5kdc");
+    const json_t *facts = walk_is_blind(walk, step) ? NULL : walk_facts(walk, step);
+    struct judgement j = { .hint = "" };
+
+    if (facts == NULL)
+        return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
+    return step_judged(step, judge_kdc(facts, walk->replica.host, &j), &j);
 }
 
 bool

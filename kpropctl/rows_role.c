@@ -146,36 +146,20 @@ fetch_inventory(struct walk *walk, struct surplus *surplus, struct error *err)
     return ok;
 }
 
-static enum verdict
-see_kadmind(struct walk *walk, struct step *step, const json_t *facts)
-{
-    const json_t *kadmind = json_object_get(facts, "kadmind");
-    bool runs = json_is_integer(json_object_get(kadmind, "pid"));
-
-    if (!runs && !fact_true(kadmind, "enabled", NULL))
-        return HOLDS;
-    step_summary(step, "kadmind %s on %s: it looks like a primary", runs ? "runs" : "is enabled",
-                 walk->replica.host);
-    step_hint(step,
-              "if it is one, leave it alone; if it is to be a replica, disable kadmind there: "
-              "systemctl disable --now %s",
-              fact_text(kadmind, "unit", NULL)[0] != '\0' ? fact_text(kadmind, "unit", NULL)
-                                                          : "krb5-admin-server");
-    return REFUSED;
-}
-
 enum verdict
 see_role(struct walk *walk, struct step *step)
 {
     const json_t *facts = walk_facts(walk, step), *exists;
     struct surplus surplus = { NULL, NULL, "", 0 };
+    struct judgement j = { .hint = "" };
     enum verdict verdict;
     struct error err;
 
     if (facts == NULL)
         return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
-    if (see_kadmind(walk, step, facts) == REFUSED)
-        return REFUSED;
+    verdict = judge_kadmind(facts, walk->replica.host, &j);
+    if (verdict == REFUSED)
+        return step_judged(step, verdict, &j);
     if (walk->kind == WALK_CHECK) {
         step_summary(step, "kadmind is off on %s", walk->replica.host);
         return HOLDS;

@@ -28,34 +28,6 @@ walk_principals(struct walk *walk, struct step *step)
     return walk->principals;
 }
 
-const json_t *
-fact(const json_t *object, const char *a, const char *b)
-{
-    const json_t *value = json_object_get(object, a);
-
-    return b == NULL ? value : json_object_get(value, b);
-}
-
-const char *
-fact_text(const json_t *object, const char *a, const char *b)
-{
-    const char *text = json_string_value(fact(object, a, b));
-
-    return text == NULL ? "" : text;
-}
-
-json_int_t
-fact_integer(const json_t *object, const char *a, const char *b)
-{
-    return json_integer_value(fact(object, a, b));
-}
-
-bool
-fact_true(const json_t *object, const char *a, const char *b)
-{
-    return json_is_true(fact(object, a, b));
-}
-
 bool
 walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **reply,
           struct error *err)

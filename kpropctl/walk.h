@@ -4,6 +4,7 @@
 #ifndef KPC_WALK_H
 #define KPC_WALK_H
 
+#include "common/judge.h"
 #include "kpropctl/checks.h"
 
 /* The database through libkadm5, opened when first asked for. NULL, with STEP telling why. */
@@ -32,13 +33,5 @@ bool walk_call(struct walk *walk, const char *const *argv, int timeout, json_t *
  * telling why, if it does not answer. */
 bool walk_fetch_facts(struct walk *walk, struct error *err);
 const json_t *walk_facts(struct walk *walk, struct step *step);
-
-/* The value at OBJECT{A}{B} (B may be NULL), or NULL. */
-const json_t *fact(const json_t *object, const char *a, const char *b);
-
-/* As a string, integer or truth; "", 0 or false if it is not there. */
-const char *fact_text(const json_t *object, const char *a, const char *b);
-json_int_t fact_integer(const json_t *object, const char *a, const char *b);
-bool fact_true(const json_t *object, const char *a, const char *b);
 
 #endif

@@ -496,3 +496,45 @@ def test_without_root_where_the_state_cannot_be_read(monitor):
 def test_without_root_and_the_agents_permission(monitor):
     result = check(monitor, "--keytab=/home/monitor/keytab", "kdc3.lab.test", user="monitor")
     assert result.bad == {("kdc3", "agent"): "UNKNOWN"} and result.status == 3, result
+
+
+# A replica of itself.
+
+SELF = ["replica-keytab", "role", "replica-space", "port", "acl", "loader", "kpropd", "stalled",
+        "leftovers", "content", "stash", "kdc"]
+
+
+@pytest.mark.parametrize("fault", [None, *(fault for fault in FAULTS if fault.check in
+                                           ("role", "port", "loader", "kpropd", "leftovers"))],
+                         ids=str)
+def test_a_replica_checks_itself(fleet, fault):
+    kdc2 = fleet[1]
+    with injected(fleet, fault) if fault else contextlib.nullcontext():
+        plugin = kdc2.run("kpropctl-agent", "check", check=False)
+        told = kdc2.run("kpropctl-agent", "check", "--json", "LAB.TEST", check=False)
+    level = fault.level if fault else "OK"
+    assert plugin.returncode == told.returncode == EXIT[level], (plugin.stdout, plugin.stderr)
+    assert plugin.stdout.startswith(f"KPROPCTL-AGENT {level} - kdc2.lab.test: "), plugin.stdout
+    rows = {row["id"]: row for row in json.loads(told.stdout)["checks"]}
+    assert list(rows) == SELF and json.loads(told.stdout)["status"] == level
+    bad = {one for one in rows if LEVELS[rows[one]["level"]] not in ("OK", "skipped")}
+    assert bad - (fault.also if fault else set()) == ({fault.check} if fault else set()), rows
+
+
+def test_a_replica_without_stash_or_acl(fleet):
+    kdc2 = fleet[1]
+    kdc2.run("mv /etc/krb5kdc/stash /etc/krb5kdc/kpropd.acl /root")
+    try:
+        plugin = kdc2.run("kpropctl-agent", "check", check=False)
+    finally:
+        kdc2.run("mv /root/stash /root/kpropd.acl /etc/krb5kdc")
+    assert plugin.returncode == 2 and "CRITICAL: stash: " in plugin.stdout
+    assert "CRITICAL: acl: " in plugin.stdout and "acl-add" in plugin.stdout
+    for words in (["--nosuch"], ["NO.SUCH.REALM", "more"]):
+        assert kdc2.run("kpropctl-agent", "check", *words, check=False).returncode == 3
+
+
+def test_any_remctl_client_may_ask(fleet):
+    told = fleet[0].json("sh", "-c", "kinit -c /root/cc -k host/kdc1.lab.test && KRB5CCNAME=/root/cc "
+                         "remctl kdc2.lab.test kpropctl check")
+    assert told["status"] == "OK" and told["realm"] == "LAB.TEST"

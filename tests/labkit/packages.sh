@@ -6,7 +6,7 @@ as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
 packages_to_build="gcc clang cmake ninja-build pkg-config dpkg-dev file git clang-format libcmocka-dev
     libkrb5-dev libev-dev libmnl-dev libjansson-dev libsqlite3-dev libsystemd-dev libssl-dev"
-packages_to_test="python3 python3-pytest python3-pytest-xdist mandoc prometheus prometheus-node-exporter nagios4-core
+packages_to_test="python3 python3-pytest python3-jsonschema python3-pytest-xdist mandoc prometheus prometheus-node-exporter nagios4-core
     icinga2-bin icinga2-common chromium"
 packages_of_the_lab="python3 netbase systemd systemd-container systemd-sysv dbus iproute2 util-linux
     krb5-kdc krb5-admin-server krb5-kpropd krb5-user libkdb5-10 libev4 libmnl0 libjansson4 libsqlite3-0

@@ -1,0 +1,297 @@
+/* judge - see judge.h. */
+#include "common/judge.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SILENT_SECONDS = 30 };
+
+static void __attribute__((format(printf, 2, 3))) summary(struct judgement *j, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(j->summary, sizeof(j->summary), fmt, ap);
+    va_end(ap);
+}
+
+static void __attribute__((format(printf, 2, 3))) hint(struct judgement *j, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(j->hint, sizeof(j->hint), fmt, ap);
+    va_end(ap);
+}
+
+const json_t *
+fact(const json_t *object, const char *a, const char *b)
+{
+    const json_t *value = json_object_get(object, a);
+
+    return b == NULL ? value : json_object_get(value, b);
+}
+
+const char *
+fact_text(const json_t *object, const char *a, const char *b)
+{
+    const char *text = json_string_value(fact(object, a, b));
+
+    return text == NULL ? "" : text;
+}
+
+json_int_t
+fact_integer(const json_t *object, const char *a, const char *b)
+{
+    return json_integer_value(fact(object, a, b));
+}
+
+bool
+fact_true(const json_t *object, const char *a, const char *b)
+{
+    return json_is_true(fact(object, a, b));
+}
+
+/* A kpropd that its unit did not start is the administrator's own affair, and left alone. */
+static bool
+somebody_elses(const json_t *service)
+{
+    return json_is_integer(json_object_get(service, "pid")) &&
+           fact_text(service, "unit", NULL)[0] != '\0' &&
+           strcmp(fact_text(service, "active", NULL), "active") != 0;
+}
+
+/* Is a loader of ours out of reach, because kpropd is not started by its unit? */
+static bool
+cannot_load_ours(const json_t *kpropd, const char *host, bool on_demand, struct judgement *j)
+{
+    if (on_demand)
+        summary(j,
+                "kpropd is started on demand on %s: databases are loaded by kdb5_util "
+                "itself, and compared afterwards",
+                host);
+    else if (fact_text(kpropd, "unit", NULL)[0] == '\0')
+        summary(j,
+                "kpropd has no systemd unit on %s: databases are loaded by kdb5_util "
+                "itself, and compared afterwards",
+                host);
+    else if (somebody_elses(kpropd) && !fact_true(kpropd, "loader", NULL))
+        summary(j,
+                "kpropd on %s (pid %lld) was not started by its unit %s: databases are "
+                "loaded by kdb5_util itself, and compared afterwards",
+                host, (long long)fact_integer(kpropd, "pid", NULL),
+                fact_text(kpropd, "unit", NULL));
+    else
+        return false;
+    hint(j, "start kpropd with -p " KPC_LOADER " to have loads checked before they "
+            "replace the database");
+    return true;
+}
+
+/* A KDC that serves one of UDP and TCP alone may be meant to; clients of the other find none. */
+static bool
+lacks_transport(const json_t *facts, const char *host, struct judgement *j, const json_t *service)
+{
+    const char *lacking = json_is_false(json_object_get(service, "udp"))   ? "UDP"
+                          : json_is_false(json_object_get(service, "tcp")) ? "TCP"
+                                                                           : NULL;
+    bool udp = lacking != NULL && strcmp(lacking, "UDP") == 0;
+
+    if (lacking == NULL)
+        return false;
+    summary(j, "krb5kdc on %s (pid %lld) listens on %s port %lld, but not on %s", host,
+            (long long)fact_integer(service, "pid", NULL), udp ? "TCP" : "UDP",
+            (long long)fact_integer(facts, "realm", "kdc_port"), lacking);
+    hint(j, "see %s in kdc.conf of %s, or who else holds the %s port",
+         udp ? "kdc_listen" : "kdc_tcp_listen", host, lacking);
+    return true;
+}
+
+/* A service that must be active, enabled and seen listening. */
+static enum verdict
+judge_service(const json_t *facts, const char *host, const char *key, const char *program,
+              struct judgement *j)
+{
+    const json_t *service;
+    const char *unit, *active;
+
+    service = json_object_get(facts, key);
+    unit = fact_text(service, "unit", NULL);
+    active = fact_text(service, "active", NULL);
+    if (!json_is_integer(json_object_get(service, "pid"))) {
+        summary(j, "%s does not run on %s%s%s%s", program, host, active[0] != '\0' ? " (" : "",
+                active, active[0] != '\0' ? ")" : "");
+        return LACKING;
+    }
+    if (!fact_true(service, "listening", NULL) && !fact_true(service, "udp", NULL) &&
+        !fact_true(service, "tcp", NULL)) {
+        summary(j, "%s runs on %s (pid %lld) but does not listen", program, host,
+                (long long)fact_integer(service, "pid", NULL));
+        return LACKING;
+    }
+    if (somebody_elses(service)) {
+        summary(j, "%s runs on %s (pid %lld), but not by its unit %s: it was started by hand",
+                program, host, (long long)fact_integer(service, "pid", NULL), unit);
+        hint(j, "see that it starts at boot too; or end it and run again, then %s does", unit);
+        return HOLDS_BUT;
+    }
+    if (unit[0] != '\0' && !fact_true(service, "enabled", NULL)) {
+        summary(j, "%s runs on %s, but is not enabled: it will be gone after a reboot", unit, host);
+        return LACKING;
+    }
+    if (lacks_transport(facts, host, j, service))
+        return HOLDS_BUT;
+    summary(j, "%s is seen listening on %s (pid %lld)%s%s", program, host,
+            (long long)fact_integer(service, "pid", NULL), unit[0] != '\0' ? ", enabled as " : "",
+            unit);
+    return HOLDS;
+}
+
+enum verdict
+judge_kpropd(const json_t *facts, const char *host, struct judgement *j)
+{
+    return judge_service(facts, host, "kpropd", "kpropd", j);
+}
+
+enum verdict
+judge_kdc(const json_t *facts, const char *host, struct judgement *j)
+{
+    return judge_service(facts, host, "kdc", "krb5kdc", j);
+}
+
+enum verdict
+judge_loader(const json_t *facts, const char *host, bool on_demand, struct judgement *j)
+{
+    const json_t *kpropd;
+    bool running;
+
+    kpropd = json_object_get(facts, "kpropd");
+    running = json_is_integer(json_object_get(kpropd, "pid"));
+    if (cannot_load_ours(kpropd, host, on_demand, j))
+        return HOLDS_BUT;
+    if (fact_true(kpropd, "dropin", NULL) && (!running || fact_true(kpropd, "loader", NULL))) {
+        summary(j,
+                "%s loads with kpropctl's loader: nothing unverified replaces the "
+                "database",
+                fact_text(kpropd, "unit", NULL));
+        return HOLDS;
+    }
+    summary(j,
+            running && fact_true(kpropd, "loader", NULL)
+                ? "the drop-in of %s that names kpropctl's loader is gone: from its next "
+                  "start on it loads with kdb5_util alone, which can destroy the database"
+                : "%s loads with kdb5_util alone, which can destroy the database",
+            fact_text(kpropd, "unit", NULL));
+    j->mild = true;
+    return LACKING;
+}
+
+/* The connection that has been silent for the longest, of those served (or of those waiting). */
+static const json_t *
+most_silent(const json_t *connections, bool waiting)
+{
+    const json_t *connection, *worst = NULL;
+    double longest = SILENT_SECONDS;
+    size_t index;
+
+    json_array_foreach(connections, index, connection)
+    {
+        double idle = json_number_value(json_object_get(connection, "idle"));
+
+        if (fact_true(connection, "waiting", NULL) == waiting && idle >= longest) {
+            longest = idle;
+            worst = connection;
+        }
+    }
+    return worst;
+}
+
+/* kpropd serves one connection at a time: one that stays silent stops all propagation. */
+enum verdict
+judge_stalled(const json_t *facts, const char *host, struct judgement *j)
+{
+    const json_t *kpropd, *connections, *worst;
+    const char *unit;
+
+    kpropd = json_object_get(facts, "kpropd");
+    connections = json_object_get(kpropd, "connections");
+    if (!json_is_array(connections)) {
+        summary(j, "the agent of %s does not tell", host);
+        return UNTOLD;
+    }
+    if (fact_true(facts, "load", "running")) {
+        summary(j, "kpropd on %s is loading a database", host);
+        return HOLDS;
+    }
+    unit = fact_text(kpropd, "unit", NULL);
+    if ((worst = most_silent(connections, false)) != NULL) {
+        summary(j,
+                "kpropd on %s is held up by a connection from %s that has been silent "
+                "for %.0f s: nobody can propagate meanwhile",
+                host, fact_text(worst, "peer", NULL),
+                json_number_value(json_object_get(worst, "idle")));
+        hint(j, "end what connects from there; on %s 'systemctl restart %s' frees kpropd", host,
+             unit[0] != '\0' ? unit : "kpropd");
+        return IMPOSSIBLE;
+    }
+    if ((worst = most_silent(connections, true)) != NULL) {
+        summary(j,
+                "kpropd on %s (pid %lld) does not accept the connection from %s, for %.0f s "
+                "now",
+                host, (long long)fact_integer(kpropd, "pid", NULL), fact_text(worst, "peer", NULL),
+                json_number_value(json_object_get(worst, "idle")));
+        hint(j, "it is stopped, or hangs: on %s 'systemctl restart %s'", host,
+             unit[0] != '\0' ? unit : "kpropd");
+        return IMPOSSIBLE;
+    }
+    summary(j, "no silent connection holds kpropd up");
+    return HOLDS;
+}
+
+enum verdict
+judge_leftovers(const json_t *facts, const char *host, struct judgement *j)
+{
+    const json_t *leftovers;
+
+    leftovers = json_object_get(facts, "leftovers");
+    if (fact_true(facts, "load", "running")) {
+        summary(j, "a load is running on %s", host);
+        return UNTOLD;
+    }
+    if (!json_is_array(leftovers)) {
+        summary(j, "the agent of %s does not tell", host);
+        return UNTOLD;
+    }
+    if (json_array_size(leftovers) == 0) {
+        summary(j, "nothing is left of an interrupted load");
+        return HOLDS;
+    }
+    summary(j, "an interrupted load has left %zu file%s on %s: %s", json_array_size(leftovers),
+            json_array_size(leftovers) == 1 ? "" : "s", host,
+            json_string_value(json_array_get(leftovers, 0)));
+    hint(j,
+         "they may hold keys and fill the disk; the next load removes what is its own: "
+         "kpropctl propagate --force %s; remove what is still there then",
+         host);
+    return HOLDS_BUT;
+}
+
+enum verdict
+judge_kadmind(const json_t *facts, const char *host, struct judgement *j)
+{
+    const json_t *kadmind = json_object_get(facts, "kadmind");
+    bool runs = json_is_integer(json_object_get(kadmind, "pid"));
+
+    if (!runs && !fact_true(kadmind, "enabled", NULL)) {
+        summary(j, "kadmind is off on %s", host);
+        return HOLDS;
+    }
+    summary(j, "kadmind %s on %s: it looks like a primary", runs ? "runs" : "is enabled", host);
+    hint(j,
+         "if it is one, leave it alone; if it is to be a replica, disable kadmind there: "
+         "systemctl disable --now %s",
+         fact_text(kadmind, "unit", NULL)[0] != '\0' ? fact_text(kadmind, "unit", NULL)
+                                                     : "krb5-admin-server");
+    return REFUSED;
+}

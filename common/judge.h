@@ -1,0 +1,54 @@
+/*
+ * judge - what the facts of a replica (docs/protocol.md, verb facts) say of it, each function for
+ * one row: the primary's checks judge so from afar, and `kpropctl-agent check` on the spot.
+ *
+ * Nothing here asks anybody anything: an object goes in, a verdict with its texts comes out.
+ */
+#ifndef KPC_JUDGE_H
+#define KPC_JUDGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum verdict {
+    HOLDS,
+    HOLDS_BUT,  /* a warning */
+    LACKING,    /* to be made to hold */
+    IMPOSSIBLE, /* does not hold, and nothing here can change that */
+    REFUSED,    /* could be made to hold, and must not */
+    UNKNOWN,    /* cannot be told, and without it nothing may be called good */
+    UNTOLD,     /* does not apply, or cannot be told now: skipped */
+};
+
+struct judgement {
+    bool mild;         /* what lacks is a warning to a health check, not critical */
+    char summary[512]; /* one line */
+    char hint[1024];   /* what to do; or "" */
+};
+
+/* FACTS are of HOST, which the texts name. */
+enum verdict judge_kpropd(const json_t *facts, const char *host, struct judgement *j);
+enum verdict judge_kdc(const json_t *facts, const char *host, struct judgement *j);
+
+/* Does kpropd load with our loader? ON_DEMAND: inetd or a socket unit starts it. */
+enum verdict judge_loader(const json_t *facts, const char *host, bool on_demand,
+                          struct judgement *j);
+
+/* Is kpropd held up by a connection that is silent? It serves one at a time. */
+enum verdict judge_stalled(const json_t *facts, const char *host, struct judgement *j);
+
+/* Has an interrupted load left files? */
+enum verdict judge_leftovers(const json_t *facts, const char *host, struct judgement *j);
+
+/* Does kadmind run there, or will it after a boot, as on a primary? */
+enum verdict judge_kadmind(const json_t *facts, const char *host, struct judgement *j);
+
+/* The value at OBJECT{A}{B} (B may be NULL), or NULL. */
+const json_t *fact(const json_t *object, const char *a, const char *b);
+
+/* As a string, integer or truth; "", 0 or false if it is not there. */
+const char *fact_text(const json_t *object, const char *a, const char *b);
+json_int_t fact_integer(const json_t *object, const char *a, const char *b);
+bool fact_true(const json_t *object, const char *a, const char *b);
+
+#endif
