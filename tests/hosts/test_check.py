@@ -97,6 +97,7 @@ class Fault:
 
 
 RESEND = "propagate"
+RESTART_KDC = "systemctl restart krb5-kdc || { sleep 1; systemctl restart krb5-kdc; }"
 RESTART = "systemctl reset-failed kpropctl-agent; systemctl restart kpropctl-agent"
 
 FAULTS = [
@@ -191,8 +192,8 @@ FAULTS = [
           "krb5kdc does not run on kdc2.lab.test", "setup-slave", also=["ticket"]),
     Fault("kdc2", "kdc", "WARNING",
           "cp /etc/krb5kdc/kdc.conf /root; sed -i '/^\\[kdcdefaults\\]/a kdc_tcp_listen = \"\"' "
-          "/etc/krb5kdc/kdc.conf; systemctl restart krb5-kdc",
-          "cp /root/kdc.conf /etc/krb5kdc; systemctl restart krb5-kdc",
+          "/etc/krb5kdc/kdc.conf; " + RESTART_KDC,
+          "cp /root/kdc.conf /etc/krb5kdc; " + RESTART_KDC,
           ["UDP", "not on TCP"], "kdc_tcp_listen"),
     Fault("kdc2", "ticket", "CRITICAL", "kadmin.local -q 'cpw -randkey host/kdc1.lab.test'", "true",
           "cannot get a ticket from the KDC at 10.75.4.12", (), after=RESEND),
