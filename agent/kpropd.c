@@ -340,13 +340,29 @@ wait_for_listening(struct systemd *sd, enum service service, int port, struct se
                      services_name(service), port, LISTEN_TIMEOUT);
 }
 
+/*
+ * kpropd's port may have been taken meanwhile, and let go. krb5kdc forks, and on a busy host
+ * systemd may read its pid file while that is empty: it then ends a KDC that was well ("protocol").
+ */
+static bool
+worth_another_try(enum service service, int port, int tries, struct error *err)
+{
+    static const struct ports_options options = { 0 };
+
+    if (service != SERVICE_KPROPD)
+        return tries == 1;
+    if (tries == START_TRIES || !port_release_retry(port, &options, err))
+        return false;
+    verbs_progress("port %d was taken meanwhile and is free again: starting kpropd again", port);
+    return true;
+}
+
 /* Run the unit of SERVICE by ACTION and see it listen on PORT, or REPLY and ERR say what its log
  * does. Where somebody took kpropd's port meanwhile and lets go of it, it is tried again. */
 static bool
 start_unit(struct systemd *sd, enum service service, int port, enum systemd_action action,
            struct service_state *state, json_t **reply, struct error *err)
 {
-    static const struct ports_options options = { 0 };
     time_t began = time(NULL);
 
     for (int tries = 1;; tries++) {
@@ -356,11 +372,9 @@ start_unit(struct systemd *sd, enum service service, int port, enum systemd_acti
         json_decref(*reply);
         *reply = NULL;
         explain_failed_start(state->unit, (int)(time(NULL) - began) + 1, reply, err);
-        if (service != SERVICE_KPROPD || tries == START_TRIES ||
-            !port_release_retry(port, &options, err))
+        if (!worth_another_try(service, port, tries, err))
             return false;
-        verbs_progress("port %d was taken meanwhile and is free again: starting kpropd again",
-                       port);
+        error_clear(err);
         action = SYSTEMD_RESTART;
     }
 }
