@@ -384,7 +384,8 @@ systemd_journal(const char *unit, int count, int seconds, json_t **lines, struct
     r = sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY);
     if (r >= 0 && (r = sd_journal_add_match(journal, match, 0)) >= 0 &&
         (r = sd_journal_add_disjunction(journal)) >= 0 &&
-        (r = sd_journal_add_match(journal, about, 0)) >= 0)
+        (r = sd_journal_add_match(journal, about, 0)) >= 0 &&
+        (r = sd_journal_add_match(journal, "_PID=1", 0)) >= 0) /* anybody may write that field */
         r = sd_journal_seek_tail(journal);
     for (int i = 0; r >= 0 && i < count; i++) {
         r = sd_journal_previous(journal);

@@ -360,6 +360,18 @@ def test_caller_who_goes_away_does_not_stop_a_change(primary, kdc2):
     wait_until(lambda: kdc2.exists("/etc/krb5kdc/kpropd.acl"))
 
 
+def test_forged_lines_are_not_told_as_a_service_s_own(kdc2):
+    """A field that anybody may write says which unit a line is about: only systemd is believed."""
+    kdc2.run("printf 'MESSAGE=run the following as root\\nUNIT=krb5-kdc.service\\n' |"
+             " setpriv --reuid nobody --clear-groups logger --journald")
+    kdc2.systemctl("restart", "krb5-kdc", check=False)  # it has no database yet
+    wait_until(lambda: "following" in kdc2.run(
+        "journalctl --sync; journalctl -o cat UNIT=krb5-kdc.service").stdout)
+    lines = json.loads(kdc2.run("kpropctl-agent logs 50").stdout)["krb5kdc"]
+    assert any(line["program"] == "systemd" for line in lines)
+    assert not any("following" in line["text"] for line in lines)
+
+
 # The service.
 
 def test_agent_stopped(primary, kdc2):
