@@ -52,8 +52,9 @@ time_text(json_int_t at, char *text, size_t size)
     time_t seconds = (time_t)at;
     struct tm tm;
 
-    localtime_r(&seconds, &tm);
-    strftime(text, size, "%Y-%m-%d %H:%M:%S", &tm);
+    /* No year has so many digits: it is what the agent says. */
+    if (localtime_r(&seconds, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        snprintf(text, size, "at no time");
     return text;
 }
 

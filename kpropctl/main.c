@@ -6,6 +6,7 @@
 #include "common/errors.h"
 #include "common/log.h"
 #include "kpropctl/commands.h"
+#include "kpropctl/output.h"
 
 #include <getopt.h>
 #include <locale.h>
@@ -66,9 +67,13 @@ find_command(const char *name)
 static int
 report(const struct command *command, const struct error *err)
 {
-    fprintf(stderr, "kpropctl: %s\n", err->text);
-    if (err->hint[0] != '\0')
-        fprintf(stderr, "kpropctl: %s\n", err->hint);
+    char clean[sizeof(err->text)];
+
+    output_clean(err->text, false, clean, sizeof(clean));
+    fprintf(stderr, "kpropctl: %s\n", clean);
+    output_clean(err->hint, false, clean, sizeof(clean));
+    if (clean[0] != '\0')
+        fprintf(stderr, "kpropctl: %s\n", clean);
     return command != NULL && command->trouble != 0 ? command->trouble : err->code;
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/channel.h"
 #include "common/clock.h"
+#include "common/process.h"
 
 #include <errno.h>
 #include <krb5.h>
@@ -390,8 +391,7 @@ take_message(struct call *call, const struct message *msg)
         call->ended = true;
         return true;
     case MESSAGE_ERROR:
-        snprintf(call->refusal, sizeof(call->refusal), "%.*s",
-                 (int)(msg->text.len < 400 ? msg->text.len : 400), msg->text.data);
+        text_clean(msg->text.data, msg->text.len, call->refusal, sizeof(call->refusal));
         call->refusal_code = msg->code;
         call->ended = true;
         return true;
@@ -476,6 +476,7 @@ refusal_error(const struct remote *remote, const struct call *call, const char *
                    remote->host);
 }
 
+/* What an agent sends may come to a terminal: without control characters. */
 static void
 status_error(const struct remote *remote, const struct call *call, const json_t *reply,
              const char *verb, struct error *err)
@@ -483,13 +484,18 @@ status_error(const struct remote *remote, const struct call *call, const json_t 
     const char *text = json_string_value(json_object_get(reply, "error"));
     const char *hint = json_string_value(json_object_get(reply, "hint"));
     int code = call->status <= ERROR_INTERNAL ? call->status : ERROR_FAILED; /* of our own */
+    char clean[sizeof(err->text)];
 
-    if (text == NULL)
+    if (text == NULL) {
         error_set(err, code, "'%s' failed on %s with status %d", verb, remote->host, call->status);
-    else
-        error_set(err, code, "%s", text);
-    if (hint != NULL)
-        error_hint(err, "%s", hint);
+    } else {
+        text_clean(text, strlen(text), clean, sizeof(clean));
+        error_set(err, code, "%s", clean);
+    }
+    if (hint != NULL) {
+        text_clean(hint, strlen(hint), clean, sizeof(clean));
+        error_hint(err, "%s", clean);
+    }
 }
 
 static bool

@@ -36,6 +36,8 @@ static void
 answer(struct channel *ch, int fd, const char *what)
 {
     static const char line[] = "{\"progress\": \"on and on\"}\n";
+    static const char reply[] =
+        "{\"error\": \"bad\\u001b]0;title\\u0007\", \"hint\": \"run\\u009b2J\"}\n";
     struct error err;
 
     while (strcmp(what, "drip") == 0) {
@@ -43,8 +45,13 @@ answer(struct channel *ch, int fd, const char *what)
         send_all(ch, fd);
         usleep(100 * 1000);
     }
-    channel_send_output(ch, MESSAGE_STDOUT, "{}\n", 3, &err);
-    channel_send_status(ch, strcmp(what, "odd") == 0 ? 200 : 0, &err);
+    if (strcmp(what, "refuse") == 0) {
+        channel_send_error(ch, MESSAGE_E_ACCESS, "no\x1b[31m", &err);
+        send_all(ch, fd);
+        return;
+    }
+    channel_send_output(ch, MESSAGE_STDOUT, reply, strlen(reply), &err);
+    channel_send_status(ch, strcmp(what, "good") == 0 ? 0 : 200, &err);
     send_all(ch, fd);
 }
 
@@ -137,7 +144,28 @@ test_odd_status(void **state)
     assert_false(remote_call(remote, odd, 10, NULL, NULL, &reply, &fault, &err));
     json_decref(reply);
     assert_int_equal(err.code, ERROR_FAILED);
-    assert_non_null(strstr(err.text, "status 200"));
+    remote_close(remote);
+}
+
+/* Whoever reads its words at a terminal is not at the mercy of an agent. */
+static void
+test_control_characters(void **state)
+{
+    const char *odd[] = { "odd", NULL }, *refuse[] = { "refuse", NULL };
+    struct remote *remote = connect_agent(*state);
+    enum remote_fault fault;
+    struct error err;
+    json_t *reply;
+
+    error_clear(&err);
+    assert_false(remote_call(remote, odd, 10, NULL, NULL, &reply, &fault, &err));
+    json_decref(reply);
+    assert_string_equal(err.text, "bad?]0;title?");
+    assert_null(strchr(err.hint, '\xc2'));
+    assert_false(remote_call(remote, refuse, 10, NULL, NULL, &reply, &fault, &err));
+    json_decref(reply);
+    assert_int_equal(fault, REMOTE_NOT_AUTHORISED);
+    assert_non_null(strstr(err.text, "no?[31m"));
     remote_close(remote);
 }
 
@@ -181,6 +209,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endless),
         cmocka_unit_test(test_odd_status),
+        cmocka_unit_test(test_control_characters),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
