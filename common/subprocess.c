@@ -51,9 +51,6 @@ child_main(const char *const *argv, char **environment, const struct subprocess_
 {
     int code;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(127);
     if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0)
         _exit(127);
     close_on_exec_above(3);
@@ -63,6 +60,10 @@ child_main(const char *const *argv, char **environment, const struct subprocess_
         code = errno;
     else
         code = 0;
+    /* Only now: the kernel forgets it when the user changes. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
     if (code == 0)
         execve(argv[0], (char *const *)(uintptr_t)argv, environment);
     if (code == 0)

@@ -5,8 +5,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -90,13 +92,61 @@ test_missing_program(void **state)
     subprocess_result_free(&r);
 }
 
+/* Neither gone nor a zombie that nobody has reaped yet. */
+static bool
+is_running(pid_t pid)
+{
+    char path[64], state = 'X';
+    FILE *fp;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fp = fopen(path, "r");
+    if (fp == NULL)
+        return false;
+    if (fscanf(fp, "%*d %*s %c", &state) != 1)
+        state = 'X';
+    fclose(fp);
+    return state != 'Z' && state != 'X';
+}
+
+/* It ends with its parent, also as another user. */
+static void
+test_ends_with_parent(void **state)
+{
+    const char *argv[] = { "/bin/sleep", "60", NULL };
+    struct subprocess_options options = { .drop = true, .uid = 65534, .gid = 65534 };
+    struct subprocess child;
+    struct error err;
+    pid_t parent, pid = 0;
+    int fds[2], tries = 0;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(pipe(fds), 0);
+    parent = fork();
+    if (parent == 0) {
+        if (subprocess_start(argv, &options, &child, &err))
+            pid = child.pid;
+        _exit(write(fds[1], &pid, sizeof(pid)) == (ssize_t)sizeof(pid) ? 0 : 1);
+    }
+    assert_int_equal(read(fds[0], &pid, sizeof(pid)), sizeof(pid));
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(parent, NULL, 0), parent);
+    while (is_running(pid) && tries++ < 100)
+        usleep(20 * 1000);
+    assert_true(tries < 100);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_output),          cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_bounded),         cmocka_unit_test(test_nothing_inherited),
-        cmocka_unit_test(test_missing_program),
+        cmocka_unit_test(test_missing_program), cmocka_unit_test(test_ends_with_parent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
