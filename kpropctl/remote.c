@@ -16,7 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REPLY_LIMIT = 256 << 20, PROGRESS_LIMIT = 64 << 10 };
+/* JSON takes up to fifty times its length in memory. All names of a large realm are long. */
+enum { REPLY_LIMIT = 8 << 20, INVENTORY_LIMIT = 256 << 20, PROGRESS_LIMIT = 64 << 10 };
 
 struct remote {
     char *host;
@@ -518,7 +519,7 @@ remote_call(struct remote *remote, const char *const *argv, int timeout, remote_
 
     *out = NULL;
     *fault = REMOTE_OK;
-    buffer_init(&call.out, REPLY_LIMIT);
+    buffer_init(&call.out, strcmp(argv[0], "inventory") == 0 ? INVENTORY_LIMIT : REPLY_LIMIT);
     buffer_init(&call.errs, PROGRESS_LIMIT);
     if (remote->lost)
         error_set(err, ERROR_UNREACHABLE, "the connection with the agent on %s is lost",

@@ -45,6 +45,12 @@ answer(struct channel *ch, int fd, const char *what)
         send_all(ch, fd);
         usleep(100 * 1000);
     }
+    for (int i = 0; strcmp(what, "flood") == 0 && i < 9 << 8; i++) {
+        static const char blanks[4096];
+
+        channel_send_output(ch, MESSAGE_STDOUT, blanks, sizeof(blanks), &err);
+        send_all(ch, fd);
+    }
     if (strcmp(what, "refuse") == 0) {
         channel_send_error(ch, MESSAGE_E_ACCESS, "no\x1b[31m", &err);
         send_all(ch, fd);
@@ -169,6 +175,23 @@ test_control_characters(void **state)
     remote_close(remote);
 }
 
+/* What is taken from an agent has a bound that our memory can bear. */
+static void
+test_flood(void **state)
+{
+    const char *argv[] = { "flood", NULL };
+    struct remote *remote = connect_agent(*state);
+    enum remote_fault fault;
+    struct error err;
+    json_t *reply;
+
+    error_clear(&err);
+    assert_false(remote_call(remote, argv, 10, NULL, NULL, &reply, &fault, &err));
+    assert_int_equal(fault, REMOTE_LOST);
+    assert_non_null(strstr(err.text, "too long"));
+    remote_close(remote);
+}
+
 static int
 set_up(void **state)
 {
@@ -210,6 +233,7 @@ main(void)
         cmocka_unit_test(test_endless),
         cmocka_unit_test(test_odd_status),
         cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_flood),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
