@@ -1,6 +1,7 @@
 /* watch - see watch.h. */
 #include "kpropctl/watch.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/subprocess.h"
 #include "common/systemd.h"
@@ -221,8 +222,7 @@ on_ended(struct ev_loop *loop, ev_child *child, int events)
     tell_end(w, good, child->rstatus);
     outcome.sent = !good || w->generation < 0 || generation(w) != w->generation;
     outcome.changed = changed_since(w);
-    ev_now_update(loop);
-    pace_end(&w->pace, ev_now(loop), &outcome);
+    pace_end(&w->pace, clock_monotonic(), &outcome);
     arm(w);
 }
 
@@ -250,7 +250,7 @@ start_run(struct watcher *w)
     struct error err;
 
     changes_drain(w->changes);
-    pace_start(&w->pace, ev_now(w->loop));
+    pace_start(&w->pace, clock_monotonic());
     /* Between two renames of a load a file may be missing; whoever puts it there wakes us again. */
     error_clear(&err);
     if (backend_identify(w->settings->backend, w->settings->database, &w->identity, &err)) {
@@ -262,7 +262,7 @@ start_run(struct watcher *w)
     }
     if (changes_attached(w->changes))
         tell_trouble(w, err.text, err.hint);
-    pace_end(&w->pace, ev_now(w->loop), &failed);
+    pace_end(&w->pace, clock_monotonic(), &failed);
 }
 
 /* --- the loop --- */
@@ -288,7 +288,7 @@ arm(struct watcher *w)
     else
         ev_io_start(w->loop, &w->changed);
     if (!isinf(due)) {
-        double wait = due - ev_now(w->loop);
+        double wait = due - clock_monotonic();
 
         ev_timer_set(&w->due, wait > 0 ? wait : 0, 0);
         ev_timer_start(w->loop, &w->due);
@@ -300,9 +300,9 @@ on_changed(struct ev_loop *loop, ev_io *io, int events)
 {
     struct watcher *w = io->data;
 
-    (void)events;
+    (void)loop, (void)events;
     if (changes_drain(w->changes))
-        pace_change(&w->pace, ev_now(loop));
+        pace_change(&w->pace, clock_monotonic());
     arm(w);
 }
 
@@ -323,11 +323,11 @@ on_attach(struct ev_loop *loop, ev_timer *timer, int events)
     struct watcher *w = timer->data;
     struct error err;
 
-    (void)events;
+    (void)loop, (void)events;
     error_clear(&err);
     if (changes_attach(w->changes, &err)) {
         tell_good(w, "the database is watched");
-        pace_change(&w->pace, ev_now(loop));
+        pace_change(&w->pace, clock_monotonic());
     } else if (!w->pace.running) {
         tell_trouble(w, err.text, err.hint);
     }
@@ -394,7 +394,7 @@ on_reload(struct ev_loop *loop, ev_signal *sig, int events)
     struct watcher *w = sig->data;
     struct error err;
 
-    (void)events;
+    (void)loop, (void)events;
     error_clear(&err);
     if (w->stopping || w->settings->reload == NULL)
         return;
@@ -404,7 +404,7 @@ on_reload(struct ev_loop *loop, ev_signal *sig, int events)
     }
     log_notice("configuration read again");
     pace_set(&w->pace, w->settings->settle, w->settings->interval);
-    pace_change(&w->pace, ev_now(loop));
+    pace_change(&w->pace, clock_monotonic());
     arm(w);
 }
 
@@ -486,7 +486,7 @@ watch_run(struct watch_settings *settings, struct error *err)
     systemd_notify("READY=1\nSTATUS=waiting for changes");
     /* What changed while nobody watched. */
     ev_now_update(w->loop);
-    pace_change(&w->pace, ev_now(w->loop));
+    pace_change(&w->pace, clock_monotonic());
     arm(w);
     ev_run(w->loop, 0);
     finish(w);
