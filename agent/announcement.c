@@ -158,6 +158,7 @@ announcement_read(const char *state, const char *realm, struct announcement *a, 
                   struct error *err)
 {
     json_t *object = read_file(state, realm, "announced", err);
+    int64_t left;
     bool ok;
 
     *found = false;
@@ -169,7 +170,10 @@ announcement_read(const char *state, const char *realm, struct announcement *a, 
     }
     ok = from_json(object, a, err);
     json_decref(object);
-    *found = ok && a->expires_at > (int64_t)time(NULL);
+    /* One that ends later than any may is from before the clock was set back: it must not keep
+     * others out until then. */
+    left = a->expires_at - (int64_t)time(NULL);
+    *found = ok && left > 0 && left <= LIFETIME_MAX;
     return ok;
 }
 

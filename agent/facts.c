@@ -320,8 +320,9 @@ facts_load(const struct realm *realm)
 }
 
 /*
- * The counts are those of the last load, for as long as the files have not been written since: the
- * live database itself is not opened.
+ * The counts are those of the last load, for as long as the files are those that it promoted, and
+ * have not been written since: the live database itself is not opened. Times alone prove nothing:
+ * an older file put back keeps its own, and clocks are set back.
  */
 static json_t *
 facts_database(const struct realm *realm, const json_t *last)
@@ -329,8 +330,9 @@ facts_database(const struct realm *realm, const json_t *last)
     const struct backend *backend = backend_find(realm->backend);
     json_t *principals = NULL, *policies = NULL;
     struct backend_identity identity;
+    const char *promoted = json_string_value(json_object_get(last, "identity"));
     struct error err;
-    bool exists = false;
+    bool exists = false, replaced = true;
     uint64_t bytes = 0;
 
     error_clear(&err);
@@ -338,15 +340,16 @@ facts_database(const struct realm *realm, const json_t *last)
         exists = backend_exists(backend, realm->database);
         bytes = backend_size(backend, realm->database);
     }
-    if (exists && json_is_true(json_object_get(last, "loaded")) &&
-        backend_identify(backend, realm->database, &identity, &err) &&
-        clock_wall() - identity.age <= json_number_value(json_object_get(last, "finished"))) {
+    if (exists && promoted != NULL && json_is_true(json_object_get(last, "loaded")) &&
+        backend_identify(backend, realm->database, &identity, &err))
+        replaced = !backend_same_files(promoted, identity.text);
+    if (!replaced && strcmp(promoted, identity.text) == 0) {
         principals = json_object_get(last, "principals");
         policies = json_object_get(last, "policies");
     }
-    return json_pack("{s:b, s:I, s:n, s:n, s:O?, s:O?}", "exists", exists, "bytes",
+    return json_pack("{s:b, s:I, s:n, s:n, s:O?, s:O?, s:b}", "exists", exists, "bytes",
                      (json_int_t)bytes, "opens", "error", "principals", principals, "policies",
-                     policies);
+                     policies, "replaced", replaced);
 }
 
 /* What the primary announced and has not sent yet, or null. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CHUNK = 256 * 1024, LOAD_BASE_MS = 120 * 1000, LOAD_MS_PER_MB = 1000, HEADER_MAX = 200 };
@@ -151,6 +152,31 @@ compare_announced(struct loader_job *job, struct error *err)
                                : "Another program runs kprop: end that, and send again");
 }
 
+/* Is it the database that the KDC reads, by whatever path? */
+static bool
+is_the_kdcs(const struct loader_request *request)
+{
+    const char *kdcs = request->realm->database;
+    struct stat ours, theirs;
+
+    if (kdcs == NULL || strcmp(request->database, kdcs) == 0)
+        return true;
+    return stat(request->database, &ours) == 0 && stat(kdcs, &theirs) == 0 &&
+           ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+/* kpropd has an option for another one (-F): what it held would be taken for what is served. */
+static bool
+refuse_other_database(const struct loader_job *job, struct error *err)
+{
+    error_set(err, ERROR_REFUSED,
+              "cannot load generation %llu into %s: the KDC of realm %s reads %s",
+              (unsigned long long)job->announcement.generation, job->request->database,
+              job->request->realm->name, job->request->realm->database);
+    return error_hint(err, "Start kpropd without -F, or set database_name of the realm on the "
+                           "replica to the database that its KDC reads");
+}
+
 bool
 loader_validate(struct loader_job *job, struct error *err)
 {
@@ -174,6 +200,8 @@ loader_validate(struct loader_job *job, struct error *err)
     o->generation = job->announcement.generation;
     memcpy(o->nonce, job->announcement.nonce, sizeof(o->nonce));
     loader_stage(job, "validate");
+    if (!is_the_kdcs(request))
+        return refuse_other_database(job, err);
     return hash_dump(job, err) && compare_announced(job, err);
 }
 

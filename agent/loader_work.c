@@ -171,6 +171,22 @@ judge_stash(const struct loader_job *job, const struct database_answer *answer, 
     return error_hint(err, "Copy the primary's stash file to %s on the replica, mode 0600", stash);
 }
 
+/* What was proved is what is promoted, and known again later: nobody has written it meanwhile. */
+static bool
+keep_identity(struct loader_job *job, const char *path, const struct backend_identity *proved,
+              struct error *err)
+{
+    struct backend_identity now;
+
+    if (!backend_identify(job->backend, path, &now, err))
+        return false;
+    if (proved != NULL && !backend_same(proved, &now))
+        return error_set(err, ERROR_FAILED,
+                         "cannot promote the new database: somebody wrote it while it was proved");
+    snprintf(job->outcome->identity, sizeof(job->outcome->identity), "%s", now.text);
+    return true;
+}
+
 /* Walk the staged database: is it that of the dump, and of use to a KDC here? */
 static bool
 verify(struct loader_job *job, struct error *err)
@@ -178,12 +194,15 @@ verify(struct loader_job *job, struct error *err)
     struct outcome *o = job->outcome;
     struct database_question question = { o->nonce, true };
     struct database_answer answer;
+    struct backend_identity before;
     struct database db;
     struct error later;
     pid_t sync;
     bool ok;
 
     fill_database(job, job->staging, &db);
+    if (!backend_identify(job->backend, job->staging, &before, err))
+        return false;
     sync = start_sync(job);
     ok = database_examine(&db, &question, WALK_MS, &answer, err);
     if (!ok)
@@ -194,7 +213,8 @@ verify(struct loader_job *job, struct error *err)
     o->policies = answer.policies;
     memcpy(o->digest, answer.digest, sizeof(o->digest));
     o->has_digest = true;
-    o->proved = judge_content(job, &answer, err) && judge_stash(job, &answer, err);
+    o->proved = judge_content(job, &answer, err) && judge_stash(job, &answer, err) &&
+                keep_identity(job, job->staging, &before, err);
     return o->proved;
 }
 
@@ -217,6 +237,8 @@ promote(struct loader_job *job, struct error *err)
         }
     } else {
         ok = loader_load(job, live, err);
+        if (!ok || !keep_identity(job, live, NULL, err))
+            job->outcome->identity[0] = '\0';
     }
     job->outcome->loaded = ok;
     if (ok && !loader_ulog(job, false, err))

@@ -32,6 +32,8 @@ struct outcome {
     unsigned char nonce[DIGEST_NONCE_SIZE];
     unsigned char digest[DIGEST_SIZE]; /* of the database as loaded, under nonce */
     unsigned char sha256[32];          /* of the dump */
+    char
+        identity[512]; /* of the database's files as promoted (common/backend.h), "" if not known */
     bool has_digest;
     bool has_sha256;
     bool proved;    /* the staged database was walked and is that of the dump (not in the file) */

@@ -57,6 +57,10 @@ bool backend_identify(const struct backend *backend, const char *path,
                       struct backend_identity *identity, struct error *err);
 bool backend_same(const struct backend_identity *a, const struct backend_identity *b);
 
+/* Are the identities A and B (their texts) of the same files, whatever was written into them since?
+ */
+bool backend_same_files(const char *a, const char *b);
+
 /*
  * The backend's own lock, as its readers (shared) and writers (exclusive) take it: db2's are open
  * file description locks on the whole of principal.ok, then of principal.kadm5.lock

@@ -189,6 +189,28 @@ test_promote_waits_for_nobody(void **state)
     backend_unlock(lock);
 }
 
+static void
+test_same_files(void **state)
+{
+    struct backend_identity before, after;
+    struct error err;
+
+    (void)state;
+    assert_true(backend_identify(db2(), live(), &before, &err));
+    assert_true(backend_same_files(before.text, before.text));
+    assert_true(shell("touch -d '1 hour ago' %s", live()));
+    assert_true(backend_identify(db2(), live(), &after, &err));
+    assert_false(backend_same(&before, &after));
+    assert_true(backend_same_files(before.text, after.text));
+    assert_true(shell("cp -p %s %s.copy && mv %s.copy %s", live(), live(), live(), live()));
+    assert_true(backend_identify(db2(), live(), &before, &err));
+    assert_false(backend_same_files(before.text, after.text));
+    assert_false(backend_same_files(before.text, ""));
+    assert_false(backend_same_files("", ""));
+    assert_false(backend_same_files(".kadm5:1:2:3:4.5", ".kadm5:1:2:3:4.5 :1:3:3:4.5"));
+    assert_false(backend_same_files("nonsense", "nonsense"));
+}
+
 /* The journal as a promotion writes it, and then the renames that were done before the kill. */
 static const char *
 interrupt(const char *principal, int renames)
@@ -264,6 +286,7 @@ main(void)
         cmocka_unit_test(test_copy_and_remove),
         cmocka_unit_test(test_promote),
         cmocka_unit_test(test_promote_waits_for_nobody),
+        cmocka_unit_test(test_same_files),
         cmocka_unit_test(test_recover),
         cmocka_unit_test(test_recover_old_journal),
     };

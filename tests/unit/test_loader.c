@@ -207,6 +207,38 @@ test_verified(void **state)
     assert_true(shell("test -z \"$(find %s -type f -perm /077)\"", file("state")));
 }
 
+/* What the loader promoted is known again: by its files, not by their times. */
+static void
+test_identity(void **state)
+{
+    struct backend_identity now;
+
+    (void)state;
+    announce(file("good.dump"));
+    assert_int_equal(load(file("good.dump")), 0);
+    now = identity();
+    assert_true(outcome_says("identity", now.text));
+    put_back_old();
+    assert_false(outcome_says("identity", now.text));
+    announce(file("good.dump"));
+    assert_refused(file("old.dump"), "announced by host/primary");
+    assert_true(outcome_says("identity", ""));
+    put_back_old();
+}
+
+/* kpropd -F: another database than the KDC's would be taken for it. */
+static void
+test_other_database(void **state)
+{
+    (void)state;
+    announce(file("good.dump"));
+    setenv("OTHER", file("another"), 1);
+    assert_refused(file("good.dump"), "the KDC of realm");
+    assert_false(shell("test -e %s", file("another")));
+    unsetenv("OTHER");
+    put_back_old();
+}
+
 static void
 test_unannounced(void **state)
 {
@@ -734,6 +766,24 @@ test_generations(void **state)
     assert_int_equal(err.code, ERROR_USAGE);
 }
 
+/* It was announced by a clock that was set back since: it must not keep others out until then. */
+static void
+test_announced_in_the_future(void **state)
+{
+    struct announcement a = { .generation = ++generation }, pending;
+    struct error err;
+    bool found;
+
+    (void)state;
+    a.expires_at = time(NULL) + 600;
+    assert_true(announcement_store(file("state"), REALM, &a, &err));
+    assert_true(announcement_read(file("state"), REALM, &pending, &found, &err) && found);
+    a.expires_at = time(NULL) + 2 * 86400;
+    assert_true(announcement_store(file("state"), REALM, &a, &err));
+    assert_true(announcement_read(file("state"), REALM, &pending, &found, &err) && !found);
+    withdraw();
+}
+
 /* A dump of kdb5_util dump -i1, as kadmind makes it for a full resync, on a replica with iprop. */
 static void
 test_incremental(void **state)
@@ -782,7 +832,7 @@ be_loader(char **argv)
         return 2;
     }
     request.realm = realm;
-    request.database = realm->database;
+    request.database = getenv("OTHER") != NULL ? getenv("OTHER") : realm->database;
     request.incremental = getenv("INCREMENTAL") != NULL;
     ok = loader_run(&request, &result);
     fprintf(stderr, "%s: %s%s (%s)\n", argv[2], ok ? "loaded" : "failed: ", result.error,
@@ -796,6 +846,8 @@ main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verified),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_other_database),
         cmocka_unit_test(test_unannounced),
         cmocka_unit_test(test_other_dump),
         cmocka_unit_test(test_bad_dumps),
@@ -812,6 +864,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_logins_go_on),
         cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_announced_in_the_future),
         cmocka_unit_test(test_incremental),
         cmocka_unit_test(test_damaged_live),
         cmocka_unit_test(test_first_database),
