@@ -175,6 +175,8 @@ fix(const struct check *check, struct walk *walk, struct step *step)
     error_clear(&err);
     if (!check->make(walk, step, &err)) {
         step_error(step, &err);
+        if (step->code == ERROR_NONE)
+            step->code = ERROR_FAILED;
         return err.code == ERROR_REFUSED ? LEVEL_REFUSED : LEVEL_FAILED;
     }
     json_decref(walk->facts);

@@ -7,6 +7,7 @@
 #include "kpropctl/commands.h"
 #include "kpropctl/fleet.h"
 #include "kpropctl/health.h"
+#include "kpropctl/roster.h"
 #include "kpropctl/run.h"
 #include "kpropctl/state.h"
 
@@ -221,12 +222,19 @@ all_hosts(struct checking *c, json_t **replicas, char ***list, size_t *count, st
 {
     struct state *state = state_open(c->context->configuration->state_dir, NULL, true, err);
     size_t index;
-    json_t *replica;
+    json_t *replica, *kept;
 
     *replicas = state == NULL ? NULL : state_replicas(state, c->context->realm->name, err);
     state_close(state);
     if (*replicas == NULL)
         return false;
+    /* A state database made anew has lost them; that nobody is left to be bad is not good. */
+    if (json_array_size(*replicas) == 0 &&
+        (kept = roster_recall(c->context->configuration->state_dir, c->context->realm->name)) !=
+            NULL) {
+        json_decref(*replicas);
+        *replicas = kept;
+    }
     *list = calloc(json_array_size(*replicas) + 1, sizeof(**list));
     if (*list == NULL)
         return error_memory(err);

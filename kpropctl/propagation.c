@@ -275,6 +275,16 @@ note_running(struct propagation *p, const json_t *running)
                  stage == NULL ? "an unknown stage" : stage);
 }
 
+/* Another primary may have sent its own generation of the same number meanwhile. */
+static bool
+is_of_another(const struct propagation *p, const json_t *outcome)
+{
+    const char *digest = json_string_value(json_object_get(outcome, "digest"));
+
+    return json_is_true(json_object_get(outcome, "verified")) &&
+           (digest == NULL || strcmp(digest, p->dump->digest) != 0);
+}
+
 /* The outcome of this generation's load, waiting for one that still runs (its agent says so every
  * few seconds); NULL if there is none. */
 static json_t *
@@ -294,7 +304,8 @@ ask_outcome(struct propagation *p)
         return NULL;
     }
     note_running(p, json_object_get(reply, "running"));
-    if (json_integer_value(json_object_get(reply, "generation")) != p->dump->generation) {
+    if (json_integer_value(json_object_get(reply, "generation")) != p->dump->generation ||
+        is_of_another(p, reply)) {
         json_decref(reply);
         return NULL;
     }

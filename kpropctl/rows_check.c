@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { DIGEST_TIMEOUT = 600 };
+enum { DIGEST_TIMEOUT = 600, CLOCK_SLACK = 300 };
 
 enum verdict
 see_age(struct walk *walk, struct step *step)
@@ -31,6 +31,15 @@ see_age(struct walk *walk, struct step *step)
         step_summary(step, "%s has never been verified", walk->replica.host);
         step_hint(step, "kpropctl setup-slave %s", walk->replica.host);
         return IMPOSSIBLE;
+    }
+    if (age < -CLOCK_SLACK) {
+        age_text(-age, text, sizeof(text));
+        step_summary(step,
+                     "cannot tell when %s was last verified: it is recorded %s in the future, the "
+                     "clock here was set back",
+                     walk->replica.host, text);
+        step_hint(step, "once the clock is right: kpropctl propagate %s", walk->replica.host);
+        return UNKNOWN;
     }
     age_text(age < 0 ? 0 : age, text, sizeof(text));
     step_summary(step, "%s was verified %s ago, at generation %lld", walk->replica.host, text,
@@ -57,7 +66,8 @@ compare_digest(struct walk *walk, struct step *step)
         json_decref(reply);
         return err.code == ERROR_UNREACHABLE ? UNKNOWN : IMPOSSIBLE;
     }
-    same = strcmp(fact_text(reply, "digest", NULL), content->digest) == 0;
+    same = content->digest[0] != '\0' &&
+           strcmp(fact_text(reply, "digest", NULL), content->digest) == 0;
     if (same)
         step_summary(step, "%s holds exactly generation %lld (digest compared)", walk->replica.host,
                      (long long)content->generation);
@@ -73,7 +83,11 @@ compare_digest(struct walk *walk, struct step *step)
     return same ? HOLDS : IMPOSSIBLE;
 }
 
-/* The agent's word on what its loader did last, against what was sent last. */
+/*
+ * The agent's word on what its loader did last, against what was sent last. Where the loader last
+ * did something else, or the files are not those that it promoted, only the digest can tell: the
+ * content may have come without the loader, or a refused dump after it.
+ */
 static enum verdict
 compare_generation(struct walk *walk, struct step *step, const json_t *facts)
 {
@@ -86,15 +100,10 @@ compare_generation(struct walk *walk, struct step *step, const json_t *facts)
         step_summary(step, "%s has no database", walk->replica.host);
         return IMPOSSIBLE;
     }
-    if (!json_is_true(json_object_get(last, "verified")) || generation != content->generation) {
-        step_summary(step,
-                     "%s last loaded generation %lld (%s), generation %lld was verified there "
-                     "before",
-                     walk->replica.host, (long long)generation,
-                     fact_true(last, "verified", NULL) ? "verified" : "NOT verified",
-                     (long long)content->generation);
-        return IMPOSSIBLE;
-    }
+    if (!fact_true(last, "verified", NULL) || content->digest[0] == '\0' ||
+        strcmp(fact_text(last, "digest", NULL), content->digest) != 0 ||
+        !json_is_false(json_object_get(database, "replaced")))
+        return compare_digest(walk, step);
     if (!json_is_integer(json_object_get(database, "principals"))) {
         step_summary(step,
                      "%s loaded generation %lld; written since, as logins do, and not "

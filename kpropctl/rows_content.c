@@ -57,7 +57,8 @@ compare_digest(struct walk *walk, json_t **reply, bool *same, struct error *err)
     bool ok = walk_call(walk, argv, DIGEST_TIMEOUT, reply, err);
 
     walk->verify_seconds += clock_monotonic() - start;
-    *same = ok && strcmp(fact_text(*reply, "digest", NULL), walk->dump.digest) == 0;
+    *same = ok && walk->dump.digest[0] != '\0' &&
+            strcmp(fact_text(*reply, "digest", NULL), walk->dump.digest) == 0;
     walk->stash_told = ok;
     walk->stash_opens = ok && fact_true(*reply, "stash_opens", NULL);
     snprintf(walk->stash_error, sizeof(walk->stash_error), "%s",
@@ -65,32 +66,46 @@ compare_digest(struct walk *walk, json_t **reply, bool *same, struct error *err)
     return ok;
 }
 
-/*
- * The replica's loader has verified this very generation, and the files have not been written
- * since: no need to read them again.
- */
+/* SINCE is less than SECONDS ago; a time that is yet to come, before the clock was set back, tells
+ * nothing. */
 static bool
-untouched_there(const struct walk *walk)
+is_recent(int64_t since, int seconds)
+{
+    int64_t age = (int64_t)time(NULL) - since;
+
+    return since > 0 && age >= 0 && age < seconds;
+}
+
+/* The replica's loader has verified this very content: another primary may use the same numbers. */
+static bool
+loaded_there(const struct walk *walk)
 {
     const json_t *last = json_object_get(walk->facts, "last");
 
-    return walk->kind == WALK_PROPAGATE && fact_true(last, "verified", NULL) &&
+    return fact_true(last, "verified", NULL) &&
            fact_integer(last, "generation", NULL) == walk->dump.generation &&
-           strcmp(fact_text(last, "digest", NULL), walk->dump.digest) == 0 &&
+           walk->dump.digest[0] != '\0' &&
+           strcmp(fact_text(last, "digest", NULL), walk->dump.digest) == 0;
+}
+
+/* And the files have not been written since: no need to read them again. */
+static bool
+untouched_there(const struct walk *walk)
+{
+    return walk->kind == WALK_PROPAGATE && loaded_there(walk) &&
            json_is_integer(json_object_get(json_object_get(walk->facts, "database"), "principals"));
 }
 
-/* Written since (by logins, as a rule), but compared lately enough. */
+/* Written since (by logins, as a rule), though not replaced, but compared lately enough. */
 static bool
 compared_lately(const struct walk *walk)
 {
     const struct state_memory *memory = &walk->memory;
 
     return walk->kind == WALK_PROPAGATE && walk->configuration->digest_interval > 0 &&
-           memory->content.generation == walk->dump.generation &&
-           fact_integer(json_object_get(walk->facts, "last"), "generation", NULL) ==
-               walk->dump.generation &&
-           time(NULL) - memory->digested_at < walk->configuration->digest_interval;
+           memory->content.generation == walk->dump.generation && loaded_there(walk) &&
+           json_is_false(json_object_get(json_object_get(walk->facts, "database"), "replaced")) &&
+           is_recent(memory->digested_at, walk->configuration->digest_interval);
 }
 
 static enum verdict
@@ -362,7 +377,7 @@ see_ticket(struct walk *walk, struct step *step)
         return UNTOLD;
     }
     if (walk->kind == WALK_PROPAGATE && walk->configuration->ticket_interval > 0 &&
-        time(NULL) - walk->memory.ticketed_at < walk->configuration->ticket_interval) {
+        is_recent(walk->memory.ticketed_at, walk->configuration->ticket_interval)) {
         walk->ticket_verified = true;
         step_summary(step, "the KDC of %s issued a ticket %lld s ago", walk->replica.host,
                      (long long)(time(NULL) - walk->memory.ticketed_at));

@@ -123,17 +123,20 @@ state_memory(struct state *state, const char *realm, const char *host, struct st
     m->known = fetch_number(state, "SELECT count(*) FROM replica WHERE realm = ?1 AND host = ?2",
                             realm, host, &ok) > 0;
     m->digested_at = (int64_t)fetch_number(state,
-                                           "SELECT max(finished) FROM outcome WHERE realm = ?1"
-                                           " AND host = ?2 AND digested",
+                                           "SELECT finished FROM outcome WHERE realm = ?1"
+                                           " AND host = ?2 AND digested"
+                                           " ORDER BY id DESC LIMIT 1",
                                            realm, host, &ok);
     m->ticketed_at = (int64_t)fetch_number(state,
-                                           "SELECT max(finished) FROM outcome WHERE realm = ?1"
-                                           " AND host = ?2 AND ticketed",
+                                           "SELECT finished FROM outcome WHERE realm = ?1"
+                                           " AND host = ?2 AND ticketed"
+                                           " ORDER BY id DESC LIMIT 1",
                                            realm, host, &ok);
     m->verified_at = (int64_t)fetch_number(state,
-                                           "SELECT max(finished) FROM outcome WHERE realm = ?1"
+                                           "SELECT finished FROM outcome WHERE realm = ?1"
                                            " AND host = ?2"
-                                           " AND result IN ('verified', 'unchanged')",
+                                           " AND result IN ('verified', 'unchanged')"
+                                           " ORDER BY id DESC LIMIT 1",
                                            realm, host, &ok);
     read_last_result(state, realm, host, m, &ok);
     read_last_transfer(state, realm, host, m, &ok);
