@@ -17,7 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LONGEST_WAIT_MS = 24 * 3600 * 1000 };
+enum {
+    LONGEST_WAIT_MS = 24 * 3600 * 1000,
+    LONGEST_HOST =
+        12 * 3600, /* seconds: whatever one does, the realm's lock is not held for ever */
+};
 
 /* What every host's process needs, made before they start. */
 struct run {
@@ -277,8 +281,8 @@ tell_walks(struct run *run, struct error *err)
         error_memory(err);
         return ERROR_INTERNAL;
     }
-    status =
-        fleet_run(output, serve, run, (size_t)request->context->configuration->parallel, 0, err);
+    status = fleet_run(output, serve, run, (size_t)request->context->configuration->parallel,
+                       LONGEST_HOST, err);
     output_finish(output);
     return status;
 }
