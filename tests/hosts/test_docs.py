@@ -111,3 +111,19 @@ def test_examples_as_installed(kdc1, kdc2):
     kdc2.run("kpropctl-agent", "-t")
     kdc2.run("systemctl", "reload", "kpropctl-agent")
     kdc1.run("kpropctl", "propagate", "--force")
+
+
+def same_each_time(text):
+    """What differs from run to run made alike: numbers, times and digests."""
+    return re.sub(r"\b[0-9a-f]{16}(?:…|\.\.\.)|\d+(\.\d+)?", "N", text)
+
+
+def test_story(kdc1, kdc2):
+    """What README.md shows of the founding case is what happens."""
+    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    kdc2.reserve({"krb5_prop": "krb5_prop/tcp\n", "kerberos-adm": "kerberos-adm\n"})
+    for command in (f"kpropctl port {kdc2.name}", f"kpropctl setup-slave {kdc2.name}"):
+        shown = readme.split(f"root@kdc1:~# {command}\n")[1].split("```")[0]
+        said = same_each_time(kdc1.run(*command.split(), check=False).stdout).splitlines()
+        for line in same_each_time(shown).splitlines():
+            assert line in said or line == "…", line
