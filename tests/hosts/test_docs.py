@@ -66,6 +66,7 @@ def test_verbs(replica):
     agrees(ask("outcome", "LAB.TEST"), "outcome", "facts", "announce")
     agrees(ask("logs", "5"), "logs")
     agrees(ask("release"), "release", "port")
+    agrees(replica.json("kpropctl-agent", "check", "--json", "LAB.TEST", check=False), "check")  # as ask("check") from afar
     agrees(ask("acl-add", "LAB.TEST", "host/kdc1.lab.test@LAB.TEST"), "acl-add")
     agrees(ask("use-loader", "LAB.TEST"), "use-loader")
     agrees(ask("start-kpropd", "LAB.TEST"), "start-kpropd")
