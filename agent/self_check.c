@@ -189,6 +189,13 @@ see_content(const struct subject *s, struct judgement *j)
         advise(j, "find out who runs kprop; on the primary: kpropctl propagate --force THIS-HOST");
         return HOLDS_BUT;
     }
+    if (!json_is_false(fact(s->facts, "database", "replaced"))) {
+        say(j,
+            "the database is not the one that was loaded %.1f h ago: other files are in its place",
+            hours);
+        advise(j, "on the primary: kpropctl propagate THIS-HOST, which compares the content");
+        return UNKNOWN;
+    }
     say(j, "loaded and verified generation %lld, %.1f h ago", generation, hours);
     return HOLDS;
 }

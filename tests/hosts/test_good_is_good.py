@@ -65,6 +65,8 @@ def test_older_files_put_back(fleet):
     name = put_back_older(kdc1, kdc2)
     level, summary = checked(kdc1, "content")
     assert level == "failed" and "NOT what was sent" in summary, (level, summary)
+    console = kdc2.run("kpropctl-agent", "check", check=False)
+    assert console.returncode == 3 and "other files are in its place" in console.stdout, console.stdout
     report = good(propagate(kdc1))["kdc2"]
     assert sent(report) and has(kdc2, name), report
     assert checked(kdc1, "content")[0] == "ok"
