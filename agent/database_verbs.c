@@ -251,6 +251,20 @@ pending(const char *state, const char *realm)
                      (json_int_t)a.expires_at);
 }
 
+/* What tells this state of the live files from another, while they are those that LAST promoted. */
+static json_t *
+live_identity(const struct subject *s, const json_t *last)
+{
+    const char *promoted = json_string_value(json_object_get(last, "identity"));
+    struct backend_identity live;
+    struct error ignored;
+
+    if (promoted == NULL || !backend_identify(s->backend, s->realm->database, &live, &ignored) ||
+        !backend_same_files(promoted, live.text))
+        return json_null();
+    return json_string(live.text);
+}
+
 static json_t *
 running(const struct loader_progress *p)
 {
@@ -287,6 +301,7 @@ database_verb_outcome(const struct verb_call *call, json_t **reply, struct error
         last = announcement_last_good(state, subject.realm->name, false);
         previous = announcement_last_good(state, subject.realm->name, true);
         json_object_set_new(*reply, "running", running(&progress));
+        json_object_set_new(*reply, "live", live_identity(&subject, *reply));
         json_object_set_new(*reply, "pending", pending(state, subject.realm->name));
         json_object_set_new(*reply, "last_good", last != NULL ? last : json_null());
         json_object_set_new(*reply, "previous_good", previous != NULL ? previous : json_null());

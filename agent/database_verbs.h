@@ -28,8 +28,10 @@ verb_function database_verb_inventory;
 /*
  * "outcome REALM [SECONDS]": what became of the last load, as in its file (outcome.h), with
  * "running" (null, or {"pid", "since", "stage", "generation"}), "pending" (the announcement, or
- * null), "last_good", "previous_good" and "greatest". Waits at most SECONDS (default 240) for a
- * load that runs. Without a load so far "generation" is null.
+ * null), "last_good",
+ * "previous_good", "greatest" and "live" (the identity of the live files, null if the load did
+ * not promote them). Waits at most SECONDS
+ * (default 240) for a load that runs. Without a load so far "generation" is null.
  */
 verb_function database_verb_outcome;
 

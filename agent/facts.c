@@ -332,7 +332,7 @@ facts_database(const struct realm *realm, const json_t *last)
     struct backend_identity identity;
     const char *promoted = json_string_value(json_object_get(last, "identity"));
     struct error err;
-    bool exists = false, replaced = true;
+    bool exists = false, identified = false, replaced = true;
     uint64_t bytes = 0;
 
     error_clear(&err);
@@ -340,16 +340,17 @@ facts_database(const struct realm *realm, const json_t *last)
         exists = backend_exists(backend, realm->database);
         bytes = backend_size(backend, realm->database);
     }
-    if (exists && promoted != NULL && json_is_true(json_object_get(last, "loaded")) &&
-        backend_identify(backend, realm->database, &identity, &err))
+    if (exists)
+        identified = backend_identify(backend, realm->database, &identity, &err);
+    if (identified && promoted != NULL && json_is_true(json_object_get(last, "loaded")))
         replaced = !backend_same_files(promoted, identity.text);
     if (!replaced && strcmp(promoted, identity.text) == 0) {
         principals = json_object_get(last, "principals");
         policies = json_object_get(last, "policies");
     }
-    return json_pack("{s:b, s:I, s:n, s:n, s:O?, s:O?, s:b}", "exists", exists, "bytes",
+    return json_pack("{s:b, s:I, s:n, s:n, s:O?, s:O?, s:b, s:s?}", "exists", exists, "bytes",
                      (json_int_t)bytes, "opens", "error", "principals", principals, "policies",
-                     policies, "replaced", replaced);
+                     policies, "replaced", replaced, "identity", identified ? identity.text : NULL);
 }
 
 /* What the primary announced and has not sent yet, or null. */

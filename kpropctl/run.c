@@ -21,6 +21,7 @@ enum {
     LONGEST_WAIT_MS = 24 * 3600 * 1000,
     LONGEST_HOST =
         12 * 3600, /* seconds: whatever one does, the realm's lock is not held for ever */
+    IDENTITY_TIMEOUT = 10,
 };
 
 /* What every host's process needs, made before they start. */
@@ -62,12 +63,43 @@ judge(const struct walk *walk, int status)
     return walk->sent && walk->agent == NULL ? HOST_SENT : HOST_FAILED;
 }
 
+/*
+ * The replica's live files as they are now: our own login may have written them (where host
+ * principals need preauthentication), and shall be no reason to read them again next time.
+ */
+static json_t *
+ask_identity(struct walk *walk, const struct host_result *result)
+{
+    const char *argv[] = { "outcome", walk->realm->name, "0", NULL };
+    enum remote_fault fault;
+    struct error ignored;
+    json_t *reply = NULL;
+
+    if (walk->agent == NULL || !host_is_verified(result) ||
+        !remote_call(walk->agent, argv, IDENTITY_TIMEOUT, NULL, NULL, &reply, &fault, &ignored)) {
+        json_decref(reply);
+        return NULL;
+    }
+    return reply;
+}
+
+/* The files of a replica on which another load has run meanwhile are not what was verified. */
+static const char *
+identity_of(const struct walk *walk, const json_t *reply)
+{
+    if (json_integer_value(json_object_get(reply, "generation")) != walk->dump.generation ||
+        !json_is_null(json_object_get(reply, "running")))
+        return NULL;
+    return json_string_value(json_object_get(reply, "live"));
+}
+
 /* That it cannot be recorded never makes a good replica bad. */
 static void
-record(const struct run *run, const struct walk *walk, const struct host_result *result,
-       double started, const char *failure)
+record(const struct run *run, struct walk *walk, const struct host_result *result, double started,
+       const char *failure)
 {
     const struct configuration *configuration = walk->configuration;
+    json_t *left = ask_identity(walk, result);
     struct error ignored;
     struct state *state;
     struct state_outcome outcome = {
@@ -84,12 +116,14 @@ record(const struct run *run, const struct walk *walk, const struct host_result 
         .transfer_seconds = walk->transfer_seconds,
         .load_seconds = walk->load_seconds,
         .verify_seconds = walk->verify_seconds,
+        .identity = identity_of(walk, left),
     };
 
     state = state_open(configuration->state_dir, configuration->state_group, false, &ignored);
     if (state != NULL)
         state_outcome_record(state, &outcome, &ignored);
     state_close(state);
+    json_decref(left);
 }
 
 static bool

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 1, BUSY_MS = 5000 };
+enum { SCHEMA_VERSION = 2, BUSY_MS = 5000 };
 
 /* migrations[V] leads from version V to V + 1. */
 static const char *const migrations[SCHEMA_VERSION] = {
@@ -34,6 +34,7 @@ static const char *const migrations[SCHEMA_VERSION] = {
     " load_seconds REAL NOT NULL, verify_seconds REAL NOT NULL);"
     "CREATE INDEX outcome_host ON outcome (realm, host, id);"
     "CREATE INDEX outcome_finished ON outcome (finished);",
+    "ALTER TABLE outcome ADD COLUMN identity TEXT;",
 };
 
 bool
@@ -321,11 +322,12 @@ state_outcome_record(struct state *state, const struct state_outcome *o, struct 
             state,
             "INSERT INTO outcome (run, realm, host, started, finished, generation, result,"
             " error, digested, ticketed, bytes, transfer_seconds, load_seconds,"
-            " verify_seconds) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
-            " ?13, ?14)",
-            "issdiissiiiddd", o->run, o->realm, o->host, o->started, (int64_t)time(NULL),
+            " verify_seconds, identity) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
+            " ?12, ?13, ?14, ?15)",
+            "issdiissiiiddds", o->run, o->realm, o->host, o->started, (int64_t)time(NULL),
             o->generation, o->result, o->error, (int64_t)o->digested, (int64_t)o->ticketed,
-            (int64_t)o->bytes, o->transfer_seconds, o->load_seconds, o->verify_seconds),
+            (int64_t)o->bytes, o->transfer_seconds, o->load_seconds, o->verify_seconds,
+            o->identity),
         err);
 }
 

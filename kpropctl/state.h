@@ -71,6 +71,7 @@ struct state_outcome {
     double transfer_seconds; /* kprop, with the load it waits for */
     double load_seconds;
     double verify_seconds;
+    const char *identity; /* of its live files when it had been verified (backend.h); or NULL */
 };
 
 bool state_outcome_record(struct state *state, const struct state_outcome *outcome,
@@ -95,6 +96,7 @@ json_t *state_replicas(struct state *state, const char *realm, struct error *err
 struct state_memory {
     bool known;                   /* it is a replica */
     struct state_content content; /* that it was last verified to hold; generation 0: never */
+    char identity[512];           /* of its live files then; or "" */
     int64_t digested_at;          /* when its digest was last compared and good, 0: never */
     int64_t ticketed_at;
     char last_result[16];    /* of its newest outcome, "" if there is none */

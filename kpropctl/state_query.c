@@ -102,6 +102,24 @@ read_last_result(struct state *state, const char *realm, const char *host, struc
         *ok = false;
 }
 
+static void
+read_identity(struct state *state, const char *realm, const char *host, struct state_memory *m,
+              bool *ok)
+{
+    sqlite3_stmt *stmt = state_prepare(state,
+                                       "SELECT identity FROM outcome WHERE realm = ?1 AND host = ?2"
+                                       " AND result IN ('verified', 'unchanged')"
+                                       " ORDER BY id DESC LIMIT 1",
+                                       "ss", realm, host);
+    int step = stmt == NULL ? SQLITE_ERROR : sqlite3_step(stmt);
+
+    if (step == SQLITE_ROW)
+        state_column(stmt, 0, m->identity, sizeof(m->identity));
+    sqlite3_finalize(stmt);
+    if (step != SQLITE_ROW && step != SQLITE_DONE)
+        *ok = false;
+}
+
 bool
 state_memory(struct state *state, const char *realm, const char *host, struct state_memory *m,
              struct error *err)
@@ -140,6 +158,7 @@ state_memory(struct state *state, const char *realm, const char *host, struct st
                                            realm, host, &ok);
     read_last_result(state, realm, host, m, &ok);
     read_last_transfer(state, realm, host, m, &ok);
+    read_identity(state, realm, host, m, &ok);
     m->behind = (int64_t)fetch_number(state,
                                       "SELECT count(*) FROM content WHERE realm = ?1"
                                       " AND generation > coalesce((SELECT generation FROM outcome"
