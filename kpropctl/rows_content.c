@@ -104,7 +104,7 @@ as_we_left_it(const struct walk *walk)
     const struct state_memory *memory = &walk->memory;
 
     return walk->kind == WALK_PROPAGATE && memory->identity[0] != '\0' &&
-           time(NULL) - memory->digested_at < BELIEVED_SECONDS &&
+           is_recent(memory->digested_at, BELIEVED_SECONDS) &&
            memory->content.generation == walk->dump.generation &&
            strcmp(memory->content.digest, walk->dump.digest) == 0 &&
            strcmp(memory->identity, fact_text(walk->facts, "database", "identity")) == 0;
