@@ -305,7 +305,7 @@ def test_stopped_client_delays_nobody(primary, kdc2):
     pid = kdc2.main_pid(AGENT)
     stopped = primary.python(
         "import os, remctl, signal\n"
-        "all = [remctl.Remctl('kdc2.lab.test') for _ in range(10)]\n"
+        "all = [remctl.Remctl('kdc2.lab.test') for _ in range(6)]\n"
         "for one in all: one.command(['kpropctl', 'facts'])\n"
         "print('sent')\n"
         "os.kill(os.getpid(), signal.SIGSTOP)")
