@@ -186,7 +186,10 @@ main(int argc, char **argv)
         return report(optind < argc ? find_command(argv[optind]) : NULL, &err);
     }
     if (test_only) {
-        printf("kpropctl: %s is good\n", file != NULL ? file : CONFIGURATION_FILE);
+        file = file != NULL ? file : CONFIGURATION_FILE;
+        printf(access(file, F_OK) == 0 ? "kpropctl: %s is good\n"
+                                       : "kpropctl: there is no %s: the defaults hold\n",
+               file);
         status = 0;
     } else if (optind >= argc) {
         print_usage(stderr);

@@ -66,13 +66,14 @@ output_collect_end(struct output *output, size_t host, const struct host_result 
 
     if (state->steps == NULL)
         state->steps = json_array();
-    state->report = json_pack(
-        "{s:s, s:s, s:b, s:s, s:b, s:i, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "replica",
-        output->hosts[host], "realm", output->realm, "verified", host_is_verified(result), "result",
-        host_outcome_name(result->outcome), "dry_run", result->dry_run, "status", result->status,
-        "generation", (json_int_t)result->generation, "principals", (json_int_t)result->principals,
-        "policies", (json_int_t)result->policies, "bytes", (json_int_t)result->bytes, "seconds",
-        result->seconds, "steps", state->steps, "metrics", metrics(result));
+    state->report =
+        json_pack("{s:s, s:s, s:b, s:s?, s:b, s:i, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "replica",
+                  output->hosts[host], "realm", output->realm, "verified", host_is_verified(result),
+                  "result", result->dry_run ? NULL : host_outcome_name(result->outcome), "dry_run",
+                  result->dry_run, "status", result->status, "generation",
+                  (json_int_t)result->generation, "principals", (json_int_t)result->principals,
+                  "policies", (json_int_t)result->policies, "bytes", (json_int_t)result->bytes,
+                  "seconds", result->seconds, "steps", state->steps, "metrics", metrics(result));
     state->steps = NULL;
 }
 
