@@ -166,6 +166,8 @@ class Host:
             self.write(f"/etc/portreserve/{name}", text)
         self.write("/etc/default/portreserve", f"PORTRESERVE_VERSION={version}\n")
         self.systemctl("enable" if enable else "disable", "--quiet", "portreserve")
+        # It sets no SO_REUSEADDR: what is left of a finished transfer would keep it out for a minute.
+        self.run("ss --kill --tcp --numeric state time-wait >/dev/null")
         self.systemctl("start", "portreserve")
 
     def reserved(self):

@@ -109,7 +109,7 @@ def test_child_killed(kdc1, kdc2):
     arrived = arrive_in_dump(kdc1, kdc2)
     process = start(kdc1, "--json", kdc2.name)
     wait_until(arrived)
-    kdc1.run("kill -KILL $(pgrep -n -x kpropctl)")
+    kdc1.run("kill -KILL $(pgrep -x -P $(pgrep -o -x kpropctl) kpropctl)")
     told, _ = process.communicate(timeout=15)
     last = json.loads(told)["steps"][-1]
     assert process.returncode == 5 and "killed by signal 9" in last["summary"], told
