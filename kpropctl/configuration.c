@@ -20,6 +20,7 @@ static const struct config_key keys[] = {
     { "max_clock_skew", CONFIG_DURATION, offsetof(struct configuration, max_clock_skew), 1, 3600 },
     { "state_group", CONFIG_STRING, offsetof(struct configuration, state_group), 0, 0 },
     { "shrink_limit", CONFIG_INTEGER, offsetof(struct configuration, shrink_limit), 0, 100 },
+    { "unlocked_dump", CONFIG_INTEGER, offsetof(struct configuration, unlocked_dump), 0, 1 << 20 },
     { "parallel", CONFIG_INTEGER, offsetof(struct configuration, parallel), 1, 1000 },
     { "retries", CONFIG_INTEGER, offsetof(struct configuration, retries), 0, 20 },
     { "retry_delay", CONFIG_DURATION, offsetof(struct configuration, retry_delay), 1, 3600 },
@@ -53,6 +54,7 @@ configuration_load(const char *file, struct configuration *configuration, struct
     configuration->connect_timeout = 10;
     configuration->max_clock_skew = 300;
     configuration->shrink_limit = 20;
+    configuration->unlocked_dump = 256;
     configuration->parallel = 16;
     configuration->retries = 3;
     configuration->retry_delay = 2;

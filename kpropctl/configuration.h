@@ -21,6 +21,8 @@ struct configuration {
     int timeout;         /* seconds for one transfer; 0: derived from the size of the dump */
     int max_clock_skew;  /* seconds */
     int shrink_limit;    /* percent fewer principals or policies than last time that is too much */
+    int unlocked_dump;   /* MiB: a db2 database of this size or more is dumped without holding its
+                            lock throughout; 0: never */
     int parallel;        /* hosts served at once */
     int retries;         /* of what can pass by itself */
     int retry_delay;     /* seconds before the first retry, doubled each time */

@@ -280,3 +280,34 @@ def test_stop_kpropd_never_during_a_load(fleet):
     assert time.monotonic() - began > 1.5, "it waited"
     load.wait()
     kdc2.run("kpropctl-agent", "start-kpropd", "LAB.TEST")
+
+
+def test_a_large_database_is_dumped_without_its_lock(fleet):
+    """unlocked_dump: so kdb5_util is called, and what comes is whole; an old one is called without."""
+    kdc1, *_ = fleet
+    kdc1.write("/root/kdb5_util", """#!/bin/sh
+echo "$@" >> /root/called
+if [ -e /root/old ] && [ "$3" = -x ]; then
+    echo 'kdb5_util: Unsupported argument "unlockiter" for db2 while initializing database' >&2
+    exit 1
+fi
+exec /usr/sbin/kdb5_util "$@"
+""", mode="755")
+
+    def called():
+        good(propagate(kdc1, "--force"))
+        lines = kdc1.read("/root/called").splitlines()
+        kdc1.remove("/root/called")
+        return lines
+
+    try:
+        kdc1.write("/etc/kpropctl/kpropctl.conf", "[kpropctl]\n    kdb5_util = /root/kdb5_util\n    unlocked_dump = 1\n")
+        assert called() == ["-r LAB.TEST dump"]
+        kdc1.run("for i in $(seq 2500); do echo addprinc -randkey -e aes256-cts:normal large$i; done | "
+                 "kadmin.local >/dev/null 2>&1", timeout=120)
+        assert int(kdc1.out("stat", "-c", "%s", "/var/lib/krb5kdc/principal")) > 1 << 20
+        assert called() == ["-r LAB.TEST -x unlockiter dump"]
+        kdc1.write("/root/old", "")
+        assert called() == ["-r LAB.TEST -x unlockiter dump", "-r LAB.TEST dump"]
+    finally:
+        kdc1.remove("/root/kdb5_util", "/root/old", "/etc/kpropctl/kpropctl.conf")
