@@ -104,14 +104,6 @@ buffer_add_u8(struct buffer *b, uint8_t v)
 }
 
 bool
-buffer_add_u16(struct buffer *b, uint16_t v)
-{
-    unsigned char p[2] = { (unsigned char)(v >> 8), (unsigned char)v };
-
-    return buffer_add(b, p, sizeof(p));
-}
-
-bool
 buffer_add_u32(struct buffer *b, uint32_t v)
 {
     unsigned char p[4] = { (unsigned char)(v >> 24), (unsigned char)(v >> 16),

@@ -34,7 +34,6 @@ void buffer_reset(struct buffer *b);
 bool buffer_add(struct buffer *b, const void *data, size_t len);
 bool buffer_add_string(struct buffer *b, const char *s);
 bool buffer_add_u8(struct buffer *b, uint8_t v);
-bool buffer_add_u16(struct buffer *b, uint16_t v);
 bool buffer_add_u32(struct buffer *b, uint32_t v);
 bool buffer_printf(struct buffer *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -24,7 +24,6 @@ struct remote {
     int port;
     int fd;
     struct channel *channel;
-    double round_trip;
     int longest; /* seconds for a call */
     bool lost;   /* a call got no answer: no other will */
 };
@@ -239,7 +238,6 @@ handshake(struct remote *remote, const char *target, double deadline, enum remot
           struct error *err)
 {
     while (!channel_established(remote->channel)) {
-        double sent = clock_monotonic();
         enum receipt receipt;
 
         if (!flush(remote, deadline))
@@ -264,7 +262,6 @@ handshake(struct remote *remote, const char *target, double deadline, enum remot
         }
         if (receipt == RECEIVED_END)
             return hung_up(remote->host, remote->port, fault, err);
-        remote->round_trip = clock_monotonic() - sent;
     }
     return true;
 }
@@ -340,12 +337,6 @@ void
 remote_set_longest(struct remote *remote, int seconds)
 {
     remote->longest = seconds;
-}
-
-double
-remote_round_trip(const struct remote *remote)
-{
-    return remote->round_trip;
 }
 
 struct call {

@@ -40,10 +40,6 @@ struct remote *remote_open(const char *host, int port, const char *target, int t
                            enum remote_fault *fault, struct error *err);
 void remote_close(struct remote *remote);
 
-/* Seconds that one exchange of handshake messages took: half of it is the error of a time it tells.
- */
-double remote_round_trip(const struct remote *remote);
-
 /* What remote_call tells while a verb is at work: a JSON object the agent sent, not kept. */
 typedef void remote_progress(void *closure, const json_t *line);
 

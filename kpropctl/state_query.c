@@ -49,75 +49,62 @@ state_content_last(struct state *state, const char *realm, struct state_content 
                          content, err);
 }
 
-/* One number, 0 for null or no row; *OK is cleared on failure. */
-static double
-fetch_number(struct state *state, const char *sql, const char *realm, const char *host, bool *ok)
+/* The one row that SQL gives of REALM and HOST, to be finalized; NULL if there is none, with *OK
+ * cleared on failure. */
+static sqlite3_stmt *
+fetch_row(struct state *state, const char *sql, const char *realm, const char *host, bool *ok)
 {
     sqlite3_stmt *stmt = state_prepare(state, sql, "ss", realm, host);
     int step = stmt == NULL ? SQLITE_ERROR : sqlite3_step(stmt);
-    double value = step == SQLITE_ROW ? sqlite3_column_double(stmt, 0) : 0;
+
+    if (step == SQLITE_ROW)
+        return stmt;
+    sqlite3_finalize(stmt);
+    if (step != SQLITE_DONE)
+        *ok = false;
+    return NULL;
+}
+
+/* One number of it, 0 for null or no row. */
+static double
+fetch_number(struct state *state, const char *sql, const char *realm, const char *host, bool *ok)
+{
+    sqlite3_stmt *stmt = fetch_row(state, sql, realm, host, ok);
+    double value = stmt == NULL ? 0 : sqlite3_column_double(stmt, 0);
 
     sqlite3_finalize(stmt);
-    if (step != SQLITE_ROW && step != SQLITE_DONE)
-        *ok = false;
     return value;
+}
+
+/* One text of it into OUT, left alone if there is no row. */
+static void
+fetch_text(struct state *state, const char *sql, const char *realm, const char *host, char *out,
+           size_t size, bool *ok)
+{
+    sqlite3_stmt *stmt = fetch_row(state, sql, realm, host, ok);
+
+    if (stmt != NULL)
+        state_column(stmt, 0, out, size);
+    sqlite3_finalize(stmt);
 }
 
 static void
 read_last_transfer(struct state *state, const char *realm, const char *host, struct state_memory *m,
                    bool *ok)
 {
-    sqlite3_stmt *stmt = state_prepare(state,
-                                       "SELECT transfer_seconds, load_seconds, verify_seconds,"
-                                       " bytes FROM outcome WHERE realm = ?1 AND host = ?2"
-                                       " AND result = 'verified' ORDER BY id DESC LIMIT 1",
-                                       "ss", realm, host);
-    int step = stmt == NULL ? SQLITE_ERROR : sqlite3_step(stmt);
+    sqlite3_stmt *stmt = fetch_row(state,
+                                   "SELECT transfer_seconds, load_seconds, verify_seconds, bytes"
+                                   " FROM outcome WHERE realm = ?1 AND host = ?2"
+                                   " AND result = 'verified' ORDER BY id DESC LIMIT 1",
+                                   realm, host, ok);
 
-    if (step == SQLITE_ROW) {
+    if (stmt != NULL) {
         m->transfer_seconds = sqlite3_column_double(stmt, 0);
         m->load_seconds = sqlite3_column_double(stmt, 1);
         m->verify_seconds = sqlite3_column_double(stmt, 2);
         m->bytes = (uint64_t)sqlite3_column_int64(stmt, 3);
     }
     sqlite3_finalize(stmt);
-    if (step != SQLITE_ROW && step != SQLITE_DONE)
-        *ok = false;
-}
-
-static void
-read_last_result(struct state *state, const char *realm, const char *host, struct state_memory *m,
-                 bool *ok)
-{
-    sqlite3_stmt *stmt = state_prepare(state,
-                                       "SELECT result FROM outcome WHERE realm = ?1 AND host = ?2"
-                                       " ORDER BY id DESC LIMIT 1",
-                                       "ss", realm, host);
-    int step = stmt == NULL ? SQLITE_ERROR : sqlite3_step(stmt);
-
-    if (step == SQLITE_ROW)
-        state_column(stmt, 0, m->last_result, sizeof(m->last_result));
-    sqlite3_finalize(stmt);
-    if (step != SQLITE_ROW && step != SQLITE_DONE)
-        *ok = false;
-}
-
-static void
-read_identity(struct state *state, const char *realm, const char *host, struct state_memory *m,
-              bool *ok)
-{
-    sqlite3_stmt *stmt = state_prepare(state,
-                                       "SELECT identity FROM outcome WHERE realm = ?1 AND host = ?2"
-                                       " AND result IN ('verified', 'unchanged')"
-                                       " ORDER BY id DESC LIMIT 1",
-                                       "ss", realm, host);
-    int step = stmt == NULL ? SQLITE_ERROR : sqlite3_step(stmt);
-
-    if (step == SQLITE_ROW)
-        state_column(stmt, 0, m->identity, sizeof(m->identity));
-    sqlite3_finalize(stmt);
-    if (step != SQLITE_ROW && step != SQLITE_DONE)
-        *ok = false;
 }
 
 bool
@@ -156,9 +143,15 @@ state_memory(struct state *state, const char *realm, const char *host, struct st
                                            " AND result IN ('verified', 'unchanged')"
                                            " ORDER BY id DESC LIMIT 1",
                                            realm, host, &ok);
-    read_last_result(state, realm, host, m, &ok);
+    fetch_text(state,
+               "SELECT result FROM outcome WHERE realm = ?1 AND host = ?2"
+               " ORDER BY id DESC LIMIT 1",
+               realm, host, m->last_result, sizeof(m->last_result), &ok);
     read_last_transfer(state, realm, host, m, &ok);
-    read_identity(state, realm, host, m, &ok);
+    fetch_text(state,
+               "SELECT identity FROM outcome WHERE realm = ?1 AND host = ?2"
+               " AND result IN ('verified', 'unchanged') ORDER BY id DESC LIMIT 1",
+               realm, host, m->identity, sizeof(m->identity), &ok);
     m->behind = (int64_t)fetch_number(state,
                                       "SELECT count(*) FROM content WHERE realm = ?1"
                                       " AND generation > coalesce((SELECT generation FROM outcome"
