@@ -58,6 +58,25 @@ beside(const char *path, const char *name)
     return result;
 }
 
+static char *
+folder_of(const char *path)
+{
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+
+    return slash == NULL || slash == path ? NULL : strndup(path, (size_t)(slash - path));
+}
+
+/* As kadm5_init_krb5_context: a list of files, of which the first counts most. */
+static char *
+kdc_conf_path(const char *default_acl)
+{
+    const char *list = secure_getenv("KRB5_KDC_PROFILE");
+
+    if (list != NULL && list[0] == '/')
+        return strndup(list, strcspn(list, ":"));
+    return beside(default_acl, "kdc.conf");
+}
+
 /* db2 is what libkdb5 takes when nothing is said; the module's section is named as the realm is. */
 static bool
 read_database(profile_t profile, const char *dbname, struct realm *realm)
@@ -178,6 +197,9 @@ read_all(krb5_context context, struct realm *realm, struct error *err)
         goto cleanup;
     }
     read_params(&params, defaults.acl_file, realm);
+    realm->conf_dir = folder_of(defaults.acl_file);
+    realm->data_dir = folder_of(defaults.dbname);
+    realm->kdc_conf = kdc_conf_path(defaults.acl_file);
     realm->kpropd_acl = beside(defaults.acl_file, "kpropd.acl");
     realm->spool = beside(defaults.dbname, "from_master");
     realm->kdc_port = read_kdc_port(profile, realm->name);
@@ -187,7 +209,8 @@ read_all(krb5_context context, struct realm *realm, struct error *err)
         realm->kdc = NULL;
     ok = read_database(profile, params.dbname, realm) && read_keytab(context, realm) &&
          realm->stash != NULL && realm->master_key != NULL && realm->kpropd_acl != NULL &&
-         realm->spool != NULL;
+         realm->spool != NULL && realm->conf_dir != NULL && realm->data_dir != NULL &&
+         realm->kdc_conf != NULL;
     if (!ok)
         error_memory(err);
 
@@ -249,6 +272,9 @@ realm_free(struct realm *realm)
     free(realm->database);
     free(realm->stash);
     free(realm->master_key);
+    free(realm->kdc_conf);
+    free(realm->conf_dir);
+    free(realm->data_dir);
     free(realm->kpropd_acl);
     free(realm->spool);
     free(realm->iprop_log);

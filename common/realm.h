@@ -17,6 +17,9 @@ struct realm {
     char *database;      /* database_name: the path that the backend derives its files from */
     char *stash;         /* key_stash_file */
     char *master_key;    /* "K/M@REALM" */
+    char *kdc_conf;      /* KRB5_KDC_PROFILE's first file, or kdc.conf in conf_dir */
+    char *conf_dir;      /* compiled in: the folder of kdc.conf and the access lists */
+    char *data_dir;      /* compiled in: the folder of databases that nothing names */
     char *kpropd_acl;    /* where kpropd looks without -a */
     char *spool;         /* where kpropd receives without -f: its from_master */
     char *keytab;        /* path of the default keytab, without "FILE:" */
