@@ -1,0 +1,333 @@
+/*
+ * keytab_merge - see keytab_merge.h.
+ *
+ * libkrb5 works on files: both keytabs are put in memory files (memfd_create), which it opens as
+ * /proc/self/fd/N.
+ */
+#include "agent/keytab_merge.h"
+
+#include "common/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <krb5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ADD_MAX = 256, LOCK_TIMEOUT_MS = 30 * 1000 };
+
+/* The head of a keytab of the format that everybody writes since 1996. */
+static const unsigned char HEAD[2] = { 5, 2 };
+
+static bool
+krb5_failed(krb5_context context, krb5_error_code code, int kind, const char *what,
+            struct error *err)
+{
+    const char *text = krb5_get_error_message(context, code);
+
+    error_set(err, kind, "cannot %s: %s", what, text);
+    krb5_free_error_message(context, text);
+    return false;
+}
+
+/* Some bytes as a keytab that libkrb5 can open. */
+struct memory_keytab {
+    int fd;
+    krb5_keytab keytab;
+};
+
+static void
+memory_close(krb5_context context, struct memory_keytab *m)
+{
+    if (m->keytab != NULL)
+        krb5_kt_close(context, m->keytab);
+    if (m->fd >= 0)
+        close(m->fd);
+    *m = (struct memory_keytab){ .fd = -1 };
+}
+
+static bool
+memory_open(krb5_context context, const struct buffer *content, struct memory_keytab *m,
+            struct error *err)
+{
+    bool empty = content == NULL || content->len == 0;
+    const void *data = empty ? HEAD : content->data;
+    size_t len = empty ? sizeof(HEAD) : content->len;
+    char name[64];
+
+    m->keytab = NULL;
+    m->fd = memfd_create("keytab", MFD_CLOEXEC);
+    snprintf(name, sizeof(name), "FILE:/proc/self/fd/%d", m->fd);
+    if (m->fd >= 0 && write(m->fd, data, len) == (ssize_t)len &&
+        krb5_kt_resolve(context, name, &m->keytab) == 0)
+        return true;
+    error_errno(err, ERROR_INTERNAL, errno, "cannot put a keytab in memory");
+    memory_close(context, m);
+    return false;
+}
+
+static bool
+memory_read(const struct memory_keytab *m, struct buffer *out, struct error *err)
+{
+    struct stat st;
+    unsigned char *p;
+
+    if (fstat(m->fd, &st) != 0 || (size_t)st.st_size > KEYTAB_MAX ||
+        (p = buffer_reserve(out, (size_t)st.st_size)) == NULL)
+        return error_set(err, ERROR_FAILED, "cannot merge keytabs: larger than %u bytes",
+                         KEYTAB_MAX);
+    if (pread(m->fd, p, (size_t)st.st_size, 0) != st.st_size)
+        return error_errno(err, ERROR_INTERNAL, errno, "cannot read a keytab in memory");
+    out->len += (size_t)st.st_size;
+    return true;
+}
+
+/* Entries of one keytab, in its order. */
+struct entries {
+    krb5_keytab_entry *list;
+    size_t count;
+};
+
+static void
+entries_free(krb5_context context, struct entries *e)
+{
+    for (size_t i = 0; i < e->count; i++)
+        krb5_free_keytab_entry_contents(context, &e->list[i]); /* wipes the key */
+    free(e->list);
+    *e = (struct entries){ 0 };
+}
+
+static krb5_error_code
+entries_push(struct entries *e, const krb5_keytab_entry *entry)
+{
+    krb5_keytab_entry *list = reallocarray(e->list, e->count + 1, sizeof(*list));
+
+    if (list == NULL)
+        return ENOMEM;
+    e->list = list;
+    e->list[e->count++] = *entry;
+    return 0;
+}
+
+/* Read all of KEYTAB, what it is for errors of KIND. */
+static bool
+entries_read(krb5_context context, krb5_keytab keytab, const char *what, int kind,
+             struct entries *e, struct error *err)
+{
+    krb5_keytab_entry entry;
+    krb5_kt_cursor cursor;
+    krb5_error_code code = krb5_kt_start_seq_get(context, keytab, &cursor);
+
+    if (code == 0) {
+        while ((code = krb5_kt_next_entry(context, keytab, &entry, &cursor)) == 0) {
+            code = entries_push(e, &entry);
+            if (code == 0)
+                continue;
+            krb5_free_keytab_entry_contents(context, &entry);
+            break;
+        }
+        krb5_kt_end_seq_get(context, keytab, &cursor);
+    }
+    return code == KRB5_KT_END || krb5_failed(context, code, kind, what, err);
+}
+
+static bool
+same_place(krb5_context context, const krb5_keytab_entry *a, const krb5_keytab_entry *b)
+{
+    return a->vno == b->vno && a->key.enctype == b->key.enctype &&
+           krb5_principal_compare(context, a->principal, b->principal);
+}
+
+static bool
+same_key(const krb5_keytab_entry *a, const krb5_keytab_entry *b)
+{
+    return a->key.length == b->key.length &&
+           memcmp(a->key.contents, b->key.contents, a->key.length) == 0;
+}
+
+/* Are all entries of ADD of PRINCIPAL, and are there any, and not too many? */
+static bool
+check_added(krb5_context context, const struct entries *add, const char *principal,
+            struct error *err)
+{
+    krb5_principal wanted = NULL;
+    char *name = NULL;
+    bool ok = true;
+
+    if (add->count == 0 || add->count > ADD_MAX)
+        return error_set(err, ERROR_REFUSED, "cannot merge keytabs: the new one has %zu entries",
+                         add->count);
+    if (principal == NULL)
+        return true;
+    if (krb5_parse_name(context, principal, &wanted) != 0)
+        return error_set(err, ERROR_REFUSED, "cannot take '%s' for a principal", principal);
+    for (size_t i = 0; ok && i < add->count; i++) {
+        if (krb5_principal_compare(context, add->list[i].principal, wanted))
+            continue;
+        if (krb5_unparse_name(context, add->list[i].principal, &name) != 0)
+            name = NULL;
+        ok = error_set(err, ERROR_REFUSED,
+                       "cannot merge keytabs: the new one has a key of %s, not of %s alone",
+                       name == NULL ? "another principal" : name, principal);
+        krb5_free_unparsed_name(context, name);
+    }
+    krb5_free_principal(context, wanted);
+    return ok;
+}
+
+/* Put NEW into KEYTAB, whose entries OLD were. */
+static krb5_error_code
+merge_entry(krb5_context context, krb5_keytab keytab, const struct entries *old,
+            krb5_keytab_entry *new, struct keytab_merged *merged)
+{
+    size_t there = 0, same = 0;
+    krb5_error_code code = 0;
+
+    for (size_t i = 0; i < old->count; i++) {
+        if (!same_place(context, &old->list[i], new))
+            continue;
+        there++;
+        same += same_key(&old->list[i], new) ? 1 : 0;
+    }
+    merged->kept -= there;
+    if (there > 0 && same == there) {
+        merged->present++;
+        return 0;
+    }
+    for (size_t i = 0; code == 0 && i < there; i++)
+        code = krb5_kt_remove_entry(context, keytab, new);
+    if (code == 0)
+        code = krb5_kt_add_entry(context, keytab, new);
+    if (there > 0)
+        merged->replaced++;
+    else
+        merged->added++;
+    return code;
+}
+
+/* Does one of the entries before I have its place? Then that one counts. */
+static bool
+repeated(krb5_context context, const struct entries *e, size_t i)
+{
+    for (size_t j = 0; j < i; j++) {
+        if (same_place(context, &e->list[j], &e->list[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool
+merge_all(krb5_context context, const struct entries *old, const struct entries *add,
+          const struct memory_keytab *into, struct keytab_merged *merged, struct error *err)
+{
+    krb5_error_code code = 0;
+
+    merged->kept = old->count;
+    for (size_t i = 0; code == 0 && i < add->count; i++) {
+        if (!repeated(context, add, i))
+            code = merge_entry(context, into->keytab, old, &add->list[i], merged);
+    }
+    return code == 0 || krb5_failed(context, code, ERROR_FAILED, "merge keytabs", err);
+}
+
+bool
+keytab_merge(const struct buffer *old, const struct buffer *add, const char *principal,
+             struct buffer *out, struct keytab_merged *merged, struct error *err)
+{
+    struct memory_keytab into = { .fd = -1 }, from = { .fd = -1 };
+    struct entries was = { 0 }, new = { 0 };
+    krb5_context context = NULL;
+    bool ok;
+
+    *merged = (struct keytab_merged){ 0 };
+    if (krb5_init_context(&context) != 0)
+        return error_set(err, ERROR_USAGE, "cannot read krb5.conf");
+    ok = memory_open(context, add, &from, err) &&
+         entries_read(context, from.keytab, "read the new keytab", ERROR_REFUSED, &new, err) &&
+         check_added(context, &new, principal, err) && memory_open(context, old, &into, err) &&
+         entries_read(context, into.keytab, "read the old keytab", ERROR_FAILED, &was, err) &&
+         merge_all(context, &was, &new, &into, merged, err) && memory_read(&into, out, err);
+    entries_free(context, &was);
+    entries_free(context, &new);
+    memory_close(context, &into);
+    memory_close(context, &from);
+    krb5_free_context(context);
+    return ok;
+}
+
+/* Lock FD as krb5_lock_file does (lib/krb5/os/lock_file.c). */
+static bool
+lock_fd(int fd, const char *path, int timeout_ms, struct error *err)
+{
+    static const struct timespec nap = { 0, 20 * 1000 * 1000 };
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    for (int waited = 0; fcntl(fd, F_OFD_SETLK, &lock) != 0; waited += 20) {
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+            return error_errno(err, ERROR_FAILED, errno, "cannot lock keytab %s", path);
+        if (waited >= timeout_ms)
+            return error_set(err, ERROR_UNREACHABLE,
+                             "cannot lock keytab %s: another process holds its lock", path);
+        nanosleep(&nap, NULL);
+    }
+    return true;
+}
+
+int
+keytab_lock(const char *path, int timeout_ms, struct error *err)
+{
+    for (;;) {
+        struct stat mine, now;
+        int saved, fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+        if (fd < 0) {
+            saved = errno;
+            error_errno(err, ERROR_FAILED, saved, "cannot open keytab %s", path);
+            errno = saved;
+            return -1;
+        }
+        if (!lock_fd(fd, path, timeout_ms, err)) {
+            close(fd);
+            errno = EAGAIN;
+            return -1;
+        }
+        if (fstat(fd, &mine) != 0 || stat(path, &now) != 0 ||
+            (mine.st_dev == now.st_dev && mine.st_ino == now.st_ino))
+            return fd;
+        close(fd); /* another was renamed over it while this one was waited for */
+    }
+}
+
+bool
+keytab_merge_file(const char *path, const struct buffer *add, const char *principal,
+                  struct keytab_merged *merged, struct error *err)
+{
+    struct buffer old, new;
+    struct stat st = { .st_mode = 0600 };
+    int lock;
+    bool ok = false;
+
+    *merged = (struct keytab_merged){ 0 };
+    buffer_init(&old, KEYTAB_MAX);
+    buffer_init(&new, KEYTAB_MAX);
+    lock = keytab_lock(path, LOCK_TIMEOUT_MS, err);
+    if (lock < 0 && errno != ENOENT)
+        return false;
+    if (lock >= 0 && (!file_read(path, &old, err) || fstat(lock, &st) != 0))
+        goto cleanup;
+    ok = keytab_merge(&old, add, principal, &new, merged, err);
+    if (ok && (merged->added > 0 || merged->replaced > 0))
+        ok = file_replace(path, new.data, new.len, st.st_mode & 07777, err);
+
+cleanup:
+    if (lock >= 0)
+        close(lock);
+    buffer_free_secret(&old);
+    buffer_free_secret(&new);
+    return ok;
+}

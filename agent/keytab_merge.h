@@ -1,0 +1,51 @@
+/*
+ * keytab_merge - new entries into a keytab that may hold other services' keys, by libkrb5's keytab
+ * API. Nothing secret is in any file but the keytab itself: the merging is done in memory.
+ */
+#ifndef KPC_AGENT_KEYTAB_MERGE_H
+#define KPC_AGENT_KEYTAB_MERGE_H
+
+#include "common/buffers.h"
+#include "common/errors.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A keytab larger than this is refused. */
+#define KEYTAB_MAX (1u << 20)
+
+/* What merging did, in entries. */
+struct keytab_merged {
+    size_t added;    /* the old keytab had no such principal, kvno and enctype */
+    size_t replaced; /* it had, with another key */
+    size_t present;  /* it had, with this key */
+    size_t kept;     /* of the old keytab, all others */
+};
+
+/*
+ * Append to OUT (initialised by the caller, who wipes it) the keytab file that OLD (its bytes; NULL
+ * or empty: none) becomes with all entries of the keytab file ADD. An entry of ADD takes the place
+ * of one with its principal, kvno and enctype; what else is in OLD stays byte by byte, and OUT is
+ * OLD if there is nothing to change. ERROR_REFUSED if ADD is no keytab, is empty, has more than 256
+ * entries, or one of a principal other than PRINCIPAL (NULL: any); ERROR_FAILED if OLD is none.
+ */
+bool keytab_merge(const struct buffer *old, const struct buffer *add, const char *principal,
+                  struct buffer *out, struct keytab_merged *merged, struct error *err);
+
+/*
+ * Take the lock that libkrb5's writers take on keytab PATH, within TIMEOUT_MS, so that no ktadd
+ * falls between reading it and renaming another over it. Returns the descriptor, which unlocks when
+ * closed, or -1: ERROR_UNREACHABLE when another process holds it. A missing file, ERROR_FAILED with
+ * errno left at ENOENT, has no lock.
+ */
+int keytab_lock(const char *path, int timeout_ms, struct error *err);
+
+/*
+ * keytab_merge into the file PATH, under its lock (30 s), written beside it and renamed over it: a
+ * reader sees the old keytab or the new one. Owner, group and mode of an existing file stay; a new
+ * one is 0600. Nothing is written where nothing changes.
+ */
+bool keytab_merge_file(const char *path, const struct buffer *add, const char *principal,
+                       struct keytab_merged *merged, struct error *err);
+
+#endif
