@@ -1,0 +1,562 @@
+/* conf_merge - see conf_merge.h. */
+#include "agent/conf_merge.h"
+#include "agent/conf_text.h"
+#include "common/files.h"
+
+#include <errno.h>
+#include <krb5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define FILE_MAX (1u << 20)
+#define WANTED_MAX 4096
+
+void
+conf_plan_free(struct conf_plan *plan)
+{
+    buffer_free(&plan->text);
+    json_decref(plan->differences);
+    plan->differences = NULL;
+}
+
+static bool
+profile_failed(const char *what, long code, struct error *err)
+{
+    krb5_context context = NULL;
+    const char *text;
+
+    if (krb5_init_context_profile(NULL, 0, &context) != 0)
+        context = NULL;
+    text = krb5_get_error_message(context, (krb5_error_code)code);
+    error_set(err, ERROR_REFUSED, "cannot read %s: %s", what, text);
+    krb5_free_error_message(context, text);
+    krb5_free_context(context);
+    return error_hint(err, "correct it by hand: each line is `[section]`, `name = value`, "
+                           "`name = {` or `}` (krb5.conf(5))");
+}
+
+static bool
+fill(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        text += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+bool
+conf_open_text(const char *what, const char *text, size_t len, bool lone, profile_t *profile,
+               int *fd, struct error *err)
+{
+    char path[64];
+    const_profile_filespec_t files[] = { path, NULL };
+    long code;
+
+    *profile = NULL;
+    *fd = -1;
+    if (lone && conf_has_includes(text, len))
+        return error_set(err, ERROR_REFUSED, "cannot take %s: it includes another file", what);
+    *fd = memfd_create("profile", MFD_CLOEXEC);
+    if (*fd < 0 || !fill(*fd, text, len)) {
+        error_errno(err, ERROR_INTERNAL, errno, "cannot keep %s in memory", what);
+        goto failed;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", *fd);
+    code = profile_init(files, profile);
+    if (code == 0)
+        return true;
+    *profile = NULL;
+    profile_failed(what, code, err);
+
+failed:
+    conf_close(NULL, *fd);
+    *fd = -1;
+    return false;
+}
+
+/* The profile first: libprofile looks at its file again each second. */
+void
+conf_close(profile_t profile, int fd)
+{
+    if (profile != NULL)
+        profile_release(profile);
+    if (fd >= 0)
+        close(fd);
+}
+
+static size_t
+count_strings(char *const *list)
+{
+    size_t n = 0;
+
+    while (list != NULL && list[n] != NULL)
+        n++;
+    return n;
+}
+
+static void
+free_strings(char **list)
+{
+    for (char **p = list; p != NULL && *p != NULL; p++)
+        free(*p);
+    free(list);
+}
+
+static char **
+copy_strings(char *const *list)
+{
+    size_t n = count_strings(list);
+    char **copy = calloc(n + 1, sizeof(*copy));
+
+    for (size_t i = 0; copy != NULL && i < n; i++) {
+        copy[i] = strdup(list[i]);
+        if (copy[i] == NULL) {
+            free_strings(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+static bool
+has_string(char *const *list, const char *s)
+{
+    for (; list != NULL && *list != NULL; list++) {
+        if (strcmp(*list, s) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+free_relation(struct conf_relation *r)
+{
+    for (size_t i = 0; i < CONF_DEPTH; i++)
+        free(r->names[i]);
+    free_strings(r->values);
+}
+
+void
+conf_wanted_free(struct conf_wanted *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++)
+        free_relation(&wanted->list[i]);
+    free(wanted->list);
+    wanted->list = NULL;
+    wanted->count = 0;
+}
+
+static bool
+add_relation(struct conf_wanted *wanted, const char *const *names, char *const *values,
+             enum conf_rule rule, struct error *err)
+{
+    struct conf_relation *grown, *r;
+    bool ok = true;
+
+    if (wanted->count >= WANTED_MAX)
+        return error_set(err, ERROR_REFUSED, "cannot merge more than %d relations of a realm",
+                         WANTED_MAX);
+    grown = realloc(wanted->list, (wanted->count + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return error_memory(err);
+    wanted->list = grown;
+    r = &grown[wanted->count];
+    memset(r, 0, sizeof(*r));
+    r->rule = rule;
+    for (size_t i = 0; i < CONF_DEPTH && names[i] != NULL; i++) {
+        r->names[i] = strdup(names[i]);
+        ok = ok && r->names[i] != NULL;
+    }
+    r->values = copy_strings(values);
+    if (!ok || r->values == NULL) {
+        free_relation(r);
+        return error_memory(err);
+    }
+    wanted->count++;
+    return true;
+}
+
+bool
+conf_want(struct conf_wanted *wanted, profile_t profile, const char *const *names,
+          enum conf_rule rule, struct error *err)
+{
+    char **values = NULL;
+    bool ok = true;
+
+    if (profile_get_values(profile, (const char **)(uintptr_t)names, &values) == 0 &&
+        values != NULL && values[0] != NULL)
+        ok = add_relation(wanted, names, values, rule, err);
+    profile_free_list(values);
+    return ok;
+}
+
+static bool
+want_relations(struct conf_wanted *wanted, profile_t profile, const char **names, size_t depth,
+               enum conf_rule (*rule_of)(const char *relation), struct error *err)
+{
+    char **list = NULL;
+    bool ok = true;
+
+    if (profile_get_relation_names(profile, names, &list) != 0)
+        return true;
+    for (char **p = list; ok && p != NULL && *p != NULL; p++) {
+        names[depth] = *p;
+        names[depth + 1] = NULL;
+        ok = conf_want(wanted, profile, names, rule_of(*p), err);
+    }
+    names[depth] = NULL;
+    profile_free_list(list);
+    return ok;
+}
+
+/* NAMES has room for CONF_DEPTH names and an end; DEPTH of them are set. */
+static bool
+want_tree(struct conf_wanted *wanted, profile_t profile, const char **names, size_t depth,
+          enum conf_rule (*rule_of)(const char *relation), struct error *err)
+{
+    char **list = NULL;
+    bool ok = true;
+
+    if (depth >= CONF_DEPTH)
+        return error_set(err, ERROR_REFUSED, "cannot merge [%s] %s: it is nested too deeply",
+                         names[0], names[1]);
+    if (!want_relations(wanted, profile, names, depth, rule_of, err))
+        return false;
+    if (profile_get_subsection_names(profile, names, &list) != 0)
+        return true;
+    for (char **p = list; ok && p != NULL && *p != NULL; p++) {
+        names[depth] = *p;
+        names[depth + 1] = NULL;
+        ok = want_tree(wanted, profile, names, depth + 1, rule_of, err);
+    }
+    names[depth] = NULL;
+    profile_free_list(list);
+    return ok;
+}
+
+bool
+conf_want_below(struct conf_wanted *wanted, profile_t profile, const char *const *names,
+                enum conf_rule (*rule_of)(const char *relation), struct error *err)
+{
+    const char *path[CONF_DEPTH + 2] = { NULL };
+    size_t depth = 0;
+
+    for (; depth < CONF_DEPTH && names[depth] != NULL; depth++)
+        path[depth] = names[depth];
+    return want_tree(wanted, profile, path, depth, rule_of, err);
+}
+
+static void
+indent(struct buffer *text, size_t depth)
+{
+    while (depth-- > 0)
+        buffer_add_string(text, "\t");
+}
+
+/* Close the sections of FROM that are not TO's, open those of TO that are not FROM's. */
+static void
+move_to(char *const *from, char *const *to, struct buffer *text)
+{
+    size_t old = from == NULL ? 0 : count_strings(from) - 1, new = count_strings(to) - 1;
+    size_t same = 0;
+
+    while (same < old && same < new &&strcmp(from[same], to[same]) == 0)
+        same++;
+    for (size_t i = old; i > same && i > 1; i--) {
+        indent(text, i - 1);
+        buffer_add_string(text, "}\n");
+    }
+    for (size_t i = same; i < new; i++) {
+        if (i == 0) {
+            buffer_printf(text, "%s[%s]\n", text->len > 0 ? "\n" : "", to[0]);
+            continue;
+        }
+        indent(text, i);
+        buffer_printf(text, "%s = {\n", to[i]);
+    }
+}
+
+static void
+render_values(const struct conf_relation *r, char *const *values, char *const *but,
+              struct buffer *text)
+{
+    size_t depth = count_strings(r->names) - 1;
+
+    for (; *values != NULL; values++) {
+        if (has_string(but, *values))
+            continue;
+        indent(text, depth);
+        buffer_printf(text, "%s = ", r->names[depth]);
+        conf_add_value(text, *values);
+        buffer_add_string(text, "\n");
+    }
+}
+
+static void
+close_all(char *const *names, struct buffer *text)
+{
+    for (size_t i = count_strings(names) - 1; i > 1; i--) {
+        indent(text, i - 1);
+        buffer_add_string(text, "}\n");
+    }
+}
+
+void
+conf_render(const struct conf_wanted *wanted, struct buffer *text)
+{
+    char *const *at = NULL;
+
+    for (size_t i = 0; i < wanted->count; i++) {
+        move_to(at, wanted->list[i].names, text);
+        render_values(&wanted->list[i], wanted->list[i].values, NULL, text);
+        at = wanted->list[i].names;
+    }
+    if (at != NULL)
+        close_all(at, text);
+}
+
+/* What is to be done about one relation. */
+enum action { NOTHING, ADD, KEEP, REPLACE, CONFLICT };
+
+static enum action
+judge(const struct conf_relation *r, char *const *here, bool replace)
+{
+    size_t common = 0, wanted = count_strings(r->values);
+    enum action differs = replace ? REPLACE : CONFLICT;
+
+    if (here == NULL || here[0] == NULL)
+        return ADD;
+    for (size_t i = 0; i < wanted; i++)
+        common += has_string(here, r->values[i]);
+    switch (r->rule) {
+    case CONF_OURS:
+        return strcmp(here[0], r->values[0]) == 0 ? NOTHING : KEEP;
+    case CONF_SINGLE:
+        return strcmp(here[0], r->values[0]) == 0 ? NOTHING : differs;
+    case CONF_YIELDS:
+        return strcmp(here[0], r->values[0]) == 0 ? NOTHING : REPLACE;
+    case CONF_LIST:
+        return common == wanted ? NOTHING : common > 0 ? ADD : differs;
+    }
+    return CONFLICT;
+}
+
+static json_t *
+string_array(char *const *list)
+{
+    json_t *array = json_array();
+
+    for (; list != NULL && *list != NULL; list++)
+        json_array_append_new(array, json_string(*list));
+    return array;
+}
+
+static void
+tell(json_t *differences, const struct conf_relation *r, char *const *here, enum action action)
+{
+    static const char *const words[] = { "", "add", "keep", "replace", "conflict" };
+    struct buffer name;
+    json_t *row;
+
+    if (action == NOTHING)
+        return;
+    buffer_init(&name, 4096);
+    buffer_printf(&name, "[%s]", r->names[0]);
+    for (size_t i = 1; r->names[i] != NULL; i++)
+        buffer_printf(&name, " %s", r->names[i]);
+    row = json_pack("{s:s, s:o, s:o, s:s}", "relation", buffer_string(&name), "here",
+                    string_array(here), "bundle", string_array(r->values), "action", words[action]);
+    if (row != NULL)
+        json_array_append_new(differences, row);
+    buffer_free(&name);
+}
+
+/* What merging needs of one file. */
+struct merge {
+    const char *path;
+    const struct conf_wanted *wanted;
+    profile_t profile;    /* the file as it is; NULL if there is none */
+    struct buffer old;    /* its text */
+    enum action *actions; /* for each wanted */
+};
+
+static char **
+values_of(profile_t profile, char *const *names)
+{
+    char **values = NULL;
+
+    if (profile == NULL ||
+        profile_get_values(profile, (const char **)(uintptr_t)names, &values) != 0)
+        return NULL;
+    return values;
+}
+
+static bool
+names_equal(char *const *a, const char *const *b)
+{
+    size_t i = 0;
+
+    for (; a[i] != NULL && b[i] != NULL; i++) {
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    }
+    return a[i] == NULL && b[i] == NULL;
+}
+
+static bool
+is_replaced(void *arg, const char *const *names)
+{
+    const struct merge *m = arg;
+
+    for (size_t i = 0; i < m->wanted->count; i++) {
+        if (m->actions[i] == REPLACE && names_equal(m->wanted->list[i].names, names))
+            return true;
+    }
+    return false;
+}
+
+static void
+write_merged(const struct merge *m, struct buffer *text)
+{
+    char *const *at = NULL;
+    struct buffer added;
+
+    buffer_init(&added, FILE_MAX);
+    conf_comment_out((const char *)m->old.data, m->old.len, is_replaced, (void *)(uintptr_t)m,
+                     text);
+    if (text->len > 0 && text->data[text->len - 1] != '\n')
+        buffer_add_string(text, "\n");
+    for (size_t i = 0; i < m->wanted->count; i++) {
+        const struct conf_relation *r = &m->wanted->list[i];
+        char **here = NULL;
+
+        if (m->actions[i] != ADD && m->actions[i] != REPLACE)
+            continue;
+        if (m->actions[i] == ADD)
+            here = values_of(m->profile, r->names);
+        move_to(at, r->names, &added);
+        render_values(r, r->values, here, &added);
+        profile_free_list(here);
+        at = r->names;
+    }
+    if (at != NULL)
+        close_all(at, &added);
+    if (text->len > 0)
+        buffer_add_string(text, "\n");
+    buffer_add(text, added.data, added.len);
+    text->failed = text->failed || added.failed;
+    buffer_free(&added);
+}
+
+/* libprofile must find in the new text what was wanted. */
+static bool
+prove(const struct merge *m, struct buffer *text, struct error *err)
+{
+    profile_t profile;
+    bool ok = true;
+    int fd;
+
+    if (text->failed)
+        return error_set(err, ERROR_REFUSED, "cannot merge into %s: it would be too large",
+                         m->path);
+    if (!conf_open_text(m->path, (const char *)text->data, text->len, false, &profile, &fd, err))
+        return false;
+    for (size_t i = 0; ok && i < m->wanted->count; i++) {
+        const struct conf_relation *r = &m->wanted->list[i];
+        char **here = values_of(profile, r->names);
+        enum action left = judge(r, here, false);
+
+        if (left != NOTHING && left != KEEP) {
+            error_set(err, ERROR_REFUSED,
+                      "cannot merge into %s: '%s' of [%s] would stay '%s' instead of '%s'", m->path,
+                      r->names[count_strings(r->names) - 1], r->names[0],
+                      here != NULL && here[0] != NULL ? here[0] : "", r->values[0]);
+            ok = error_hint(err, "it stands in a file that %s includes: change it there by hand",
+                            m->path);
+        }
+        profile_free_list(here);
+    }
+    conf_close(profile, fd);
+    return ok;
+}
+
+/* The file, if there is one, as text and as libprofile reads it. */
+static bool
+open_file(struct merge *m, struct error *err)
+{
+    const_profile_filespec_t files[] = { m->path, NULL };
+    long code;
+
+    if (access(m->path, F_OK) != 0 && errno == ENOENT)
+        return true;
+    if (!file_read(m->path, &m->old, err))
+        return false;
+    code = profile_init(files, &m->profile);
+    if (code == 0)
+        return true;
+    m->profile = NULL;
+    return profile_failed(m->path, code, err);
+}
+
+static void
+decide(struct merge *m, bool replace, struct conf_plan *plan)
+{
+    plan->result = CONF_SAME;
+    for (size_t i = 0; i < m->wanted->count; i++) {
+        char **here = values_of(m->profile, m->wanted->list[i].names);
+        enum action action = judge(&m->wanted->list[i], here, replace);
+
+        m->actions[i] = action;
+        tell(plan->differences, &m->wanted->list[i], here, action);
+        profile_free_list(here);
+        if (action == CONFLICT)
+            plan->result = CONF_CONFLICT;
+        else if ((action == ADD || action == REPLACE) && plan->result == CONF_SAME)
+            plan->result = CONF_MERGED;
+    }
+    if (m->profile == NULL)
+        plan->result = CONF_NEW;
+}
+
+bool
+conf_merge(const char *path, const struct conf_wanted *wanted, bool replace, struct conf_plan *plan,
+           struct error *err)
+{
+    struct merge m = { .path = path, .wanted = wanted };
+    bool ok = false;
+
+    memset(plan, 0, sizeof(*plan));
+    buffer_init(&plan->text, FILE_MAX);
+    buffer_init(&m.old, FILE_MAX);
+    m.actions = calloc(wanted->count + 1, sizeof(*m.actions));
+    plan->differences = json_array();
+    if (m.actions == NULL || plan->differences == NULL) {
+        error_memory(err);
+        goto cleanup;
+    }
+    if (!open_file(&m, err))
+        goto cleanup;
+    decide(&m, replace, plan);
+    ok = true;
+    if (plan->result == CONF_NEW || plan->result == CONF_MERGED) {
+        write_merged(&m, &plan->text);
+        ok = prove(&m, &plan->text, err);
+    }
+
+cleanup:
+    free(m.actions);
+    if (m.profile != NULL)
+        profile_release(m.profile);
+    buffer_free(&m.old);
+    return ok;
+}
