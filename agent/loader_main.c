@@ -1,6 +1,7 @@
 /* loader_main - kpropctl-loader, called by kpropd as it calls kdb5_util; see loader.h. */
 #include "agent/loader.h"
 #include "agent/settings.h"
+#include "common/files.h"
 #include "common/log.h"
 
 #include <stdio.h>
@@ -99,6 +100,8 @@ main(int argc, char **argv)
     struct error err;
     bool ok = false;
 
+    if (!file_fill_standard())
+        return 1;
     error_clear(&err);
     log_open("kpropctl-loader", false);
     umask(077);

@@ -3,6 +3,7 @@
 #include "agent/server.h"
 #include "agent/settings.h"
 #include "agent/verbs.h"
+#include "common/files.h"
 #include "common/log.h"
 
 #include <stdbool.h>
@@ -164,6 +165,8 @@ main(int argc, char **argv)
     struct error err;
     int status;
 
+    if (!file_fill_standard())
+        return ERROR_INTERNAL;
     error_clear(&err);
     log_open("kpropctl-agent", false);
     if (peer != NULL)

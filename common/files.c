@@ -212,3 +212,14 @@ file_lock(const char *path, int timeout_ms, struct error *err)
     }
     return fd;
 }
+
+bool
+file_fill_standard(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        /* All below it are open, so open(2) gives this number. */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    }
+    return true;
+}

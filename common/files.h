@@ -43,4 +43,11 @@ bool file_sync_folder_of(const char *path, struct error *err);
  */
 int file_lock(const char *path, int timeout_ms, struct error *err);
 
+/*
+ * At the start of a main: if descriptor 0, 1 or 2 is closed, fill it with /dev/null opened the
+ * wrong way round. The next file opened would take its number otherwise, and be written to as
+ * standard output; so a write or read fails instead (EBADF). False if that cannot be done.
+ */
+bool file_fill_standard(void);
+
 #endif

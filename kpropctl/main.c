@@ -4,10 +4,12 @@
  * Main knows the global options and the table of commands; everything else is behind a row of it.
  */
 #include "common/errors.h"
+#include "common/files.h"
 #include "common/log.h"
 #include "kpropctl/commands.h"
 #include "kpropctl/output.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <locale.h>
 #include <signal.h>
@@ -116,6 +118,10 @@ run_command(const struct command *command, struct command_context *context, int 
     }
     status = command->run(context, argc, argv, &err);
     realm_free(context->realm);
+    /* What nobody got was not said; a reader that has gone knows. */
+    errno = 0;
+    if (err.code == ERROR_NONE && (fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE)
+        error_errno(&err, ERROR_INTERNAL, errno, "cannot write to standard output");
     return err.code != ERROR_NONE ? report(command, &err) : status;
 }
 
@@ -155,6 +161,8 @@ main(int argc, char **argv)
     struct error err;
     int option, status;
 
+    if (!file_fill_standard())
+        return ERROR_INTERNAL;
     while ((option = getopt_long(argc, argv, "+r:c:thV", global_options, NULL)) != -1) {
         switch (option) {
         case 'r':

@@ -2,6 +2,7 @@
  * their holder. */
 #include "common/files.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -125,13 +127,34 @@ test_folders(void **state)
     assert_int_equal(rmdir("x/y/z") | rmdir("x/y") | rmdir("x"), 0);
 }
 
+/* With standard output closed, a file must not get its number: it would be written to. */
+static void
+test_standard(void **state)
+{
+    pid_t child = fork();
+    int status;
+
+    (void)state;
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(0);
+        close(1);
+        if (!file_fill_standard() || open("/dev/null", O_RDWR) <= 2 || write(1, "x", 1) >= 0 ||
+            read(0, &status, 1) >= 0)
+            _exit(1);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replace), cmocka_unit_test(test_no_regular_file),
         cmocka_unit_test(test_bound),   cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_folders), cmocka_unit_test(test_standard),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
