@@ -11,6 +11,14 @@ const struct command commands[] = {
       "  --no-wait       leave if another run for the realm is at work\n"
       "  --json          a report for programs\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_setup },
+    { "enroll", NULL, "[--with-stash] [--rekey] HOST",
+      "write what a bare HOST needs to become a replica",
+      "  --with-stash    the stash too: HOST can then open the database\n"
+      "  --rekey         give HOST's principal new keys (without it an existing key stays)\n\n"
+      "The bundle goes to standard output. It holds keys: send it to HOST by a channel that you\n"
+      "trust, where 'kpropctl-agent enroll' reads it:\n"
+      "  kpropctl enroll HOST | ssh root@HOST kpropctl-agent enroll\n",
+      NEEDS_ROOT | NEEDS_REALM, cmd_enroll },
     { "propagate", NULL, "[HOST...]",
       "bring the database to HOST, or to all replicas, and prove it",
       "  --force         send even what a replica has already\n"

@@ -38,6 +38,7 @@ struct command {
 /* The table, ended by a NULL name. */
 extern const struct command commands[];
 
+int cmd_enroll(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_explain(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_port(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_check(struct command_context *context, int argc, char **argv, struct error *err);

@@ -118,6 +118,22 @@ names_look_up(const char *host, const char *realm, struct names *names, struct e
 }
 
 bool
+names_suit_replica(const struct names *names, const char *asked, struct error *err)
+{
+    if (names->local) {
+        error_set(err, ERROR_REFUSED, "%s is this host itself", asked);
+        return error_hint(err, "name another host: a primary is no replica of its own");
+    }
+    if (strchr(names->host, '.') != NULL)
+        return true;
+    error_set(err, ERROR_FAILED,
+              "krb5 makes %s of %s: a short name, so the principals will not match",
+              names->principal, asked);
+    return error_hint(err, "put the full name first in /etc/hosts of this host: %s HOST.DOMAIN %s",
+                      names->address, names->host);
+}
+
+bool
 names_is_local(const char *host)
 {
     struct addrinfo *list = resolve(host);

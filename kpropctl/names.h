@@ -28,6 +28,12 @@ bool names_valid(const char *host);
  */
 bool names_look_up(const char *host, const char *realm, struct names *names, struct error *err);
 
+/*
+ * Can the host that the user called ASKED be a replica of this one? ERROR_REFUSED when it is this
+ * host itself, ERROR_FAILED when its principal would have a short name.
+ */
+bool names_suit_replica(const struct names *names, const char *asked, struct error *err);
+
 /* True if any address of HOST is one of this host. */
 bool names_is_local(const char *host);
 

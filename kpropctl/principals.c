@@ -1,11 +1,14 @@
 /* principals - see principals.h. */
 #include "kpropctl/principals.h"
 
+#include "kpropctl/keytab_bytes.h"
+
 #include <errno.h>
 #include <kadm5/admin.h>
 #include <krb5.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct principals {
@@ -115,6 +118,59 @@ principals_create(struct principals *p, const char *name, struct error *err)
     if (code != 0 && code != KADM5_DUP)
         return failed(p->context, code, err, "create principal", name);
     return true;
+}
+
+bool
+principals_rekey(struct principals *p, const char *name, struct error *err)
+{
+    krb5_principal principal = NULL;
+    krb5_error_code code = krb5_parse_name(p->context, name, &principal);
+
+    if (code == 0)
+        code = kadm5_randkey_principal_3(p->handle, principal, FALSE, 0, NULL, NULL, NULL);
+    krb5_free_principal(p->context, principal);
+    return code == 0 || failed(p->context, code, err, "change the keys of", name);
+}
+
+/* A type that the entry has twice, with different salts, is the same key for a keytab. */
+static bool
+add_keys(krb5_const_principal principal, const kadm5_key_data *keys, int count, struct buffer *out)
+{
+    bool ok = keytab_bytes_begin(out);
+
+    for (int i = 0; ok && i < count; i++) {
+        bool again = false;
+
+        for (int j = 0; j < i && !again; j++)
+            again = keys[j].kvno == keys[i].kvno && keys[j].key.enctype == keys[i].key.enctype;
+        if (!again)
+            ok = keytab_bytes_add(out, principal, keys[i].kvno, (uint32_t)time(NULL), &keys[i].key);
+    }
+    return ok;
+}
+
+bool
+principals_keytab(struct principals *p, const char *name, struct buffer *out, struct error *err)
+{
+    krb5_principal principal = NULL;
+    kadm5_key_data *keys = NULL;
+    krb5_error_code code;
+    int count = 0;
+    bool ok = false;
+
+    code = krb5_parse_name(p->context, name, &principal);
+    if (code == 0)
+        code = kadm5_get_principal_keys(p->handle, principal, 0, &keys, &count);
+    if (code != 0)
+        failed(p->context, code, err, "read the keys of", name);
+    else if (count == 0)
+        error_set(err, ERROR_FAILED, "cannot read the keys of %s: it has none", name);
+    else
+        ok = add_keys(principal, keys, count, out) || error_memory(err);
+    if (keys != NULL)
+        kadm5_free_kadm5_key_data(p->context, count, keys);
+    krb5_free_principal(p->context, principal);
+    return ok;
 }
 
 /* The key of ENCTYPE and KVNO in the keytab: 1 the same as KEY, 0 another, -1 not there. */

@@ -4,6 +4,7 @@
 #ifndef KPC_PRINCIPALS_H
 #define KPC_PRINCIPALS_H
 
+#include "common/buffers.h"
 #include "common/errors.h"
 #include "common/realm.h"
 
@@ -23,6 +24,20 @@ bool principals_kvno(struct principals *principals, const char *name, int *kvno,
 
 /* Create NAME with a random key, as `addprinc -randkey` does. An existing one is left alone. */
 bool principals_create(struct principals *principals, const char *name, struct error *err);
+
+/*
+ * Give NAME new random keys, as `ktadd` does without -norandkey: every keytab that has the old ones
+ * is stale from then on, and the old ones are gone.
+ */
+bool principals_rekey(struct principals *principals, const char *name, struct error *err);
+
+/*
+ * Append a keytab with all present keys of NAME, whatever their versions, to OUT (initialised by
+ * the caller, who ends it by buffer_free_secret in any case). Nothing is changed. As for
+ * kadmin.local, the attribute lockdown_keys is no hindrance.
+ */
+bool principals_keytab(struct principals *principals, const char *name, struct buffer *out,
+                       struct error *err);
 
 enum keytab_state {
     KEYTAB_CURRENT,

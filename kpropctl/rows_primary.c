@@ -104,17 +104,9 @@ see_name(struct walk *walk, struct step *step)
         return IMPOSSIBLE;
     }
     load_memory(walk);
-    if (names->local) {
-        step_summary(step, "%s is this host itself", walk->host);
-        step_hint(step, "name another host: a primary is no replica of its own");
-        return REFUSED;
-    }
-    if (strchr(names->host, '.') == NULL) {
-        step_summary(step, "krb5 makes %s of %s: a short name, so the principals will not match",
-                     names->principal, walk->host);
-        step_hint(step, "put the full name first in /etc/hosts of this host: %s HOST.DOMAIN %s",
-                  names->address, names->host);
-        return IMPOSSIBLE;
+    if (!names_suit_replica(names, walk->host, &err)) {
+        step_error(step, &err);
+        return err.code == ERROR_REFUSED ? REFUSED : IMPOSSIBLE;
     }
     if (names->reverse[0] != '\0' && strcasecmp(names->reverse, names->host) != 0) {
         step_summary(step, "%s is %s, but the name of that address is %s", names->host,
