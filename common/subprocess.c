@@ -95,6 +95,12 @@ fill_environment(const struct subprocess_options *options, char **environment)
         if (n < MAX_ENVIRONMENT - 1)
             environment[n++] = (char *)(uintptr_t)options->environment[i];
     }
+    /* Behind the caller's: of two with one name the first counts. */
+    for (char **own = environ; own != NULL && *own != NULL; own++) {
+        if (n < MAX_ENVIRONMENT - 1 &&
+            (strncmp(*own, "KRB5_CONFIG=", 12) == 0 || strncmp(*own, "KRB5_KDC_PROFILE=", 17) == 0))
+            environment[n++] = *own;
+    }
     environment[n] = NULL;
 }
 

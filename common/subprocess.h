@@ -1,8 +1,9 @@
 /*
  * subprocess - run another program with a deadline, its output bounded, nothing inherited.
  *
- * The child gets an environment of its own (PATH, LC_ALL=C, and what the caller adds), only the
- * descriptors 0 to 2, default signals, and is killed when its parent dies.
+ * The child gets an environment of its own (PATH, LC_ALL=C, what the caller adds, and KRB5_CONFIG
+ * and KRB5_KDC_PROFILE as we have them, so that its files are ours), only the descriptors 0 to 2,
+ * default signals, and is killed when its parent dies.
  */
 #ifndef KPC_SUBPROCESS_H
 #define KPC_SUBPROCESS_H

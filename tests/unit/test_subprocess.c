@@ -79,6 +79,32 @@ test_nothing_inherited(void **state)
     close(fd);
 }
 
+/* Kerberos' programs are to read the files that we read ourselves, unless the caller says others.
+ */
+static void
+test_kerberos_files(void **state)
+{
+    static const char *const argv[] = { "/usr/bin/env", NULL };
+    static const char *const environment[] = { "KRB5_KDC_PROFILE=/theirs", NULL };
+    struct subprocess_result result;
+    struct error err;
+
+    (void)state;
+    assert_int_equal(setenv("KRB5_CONFIG", "/a:/b", 1), 0);
+    assert_int_equal(setenv("KRB5_KDC_PROFILE", "/ours", 1), 0);
+    error_clear(&err);
+    assert_true(subprocess_run(argv, NULL, 5000, &result, &err));
+    assert_non_null(strstr(buffer_string(&result.out), "KRB5_CONFIG=/a:/b\n"));
+    assert_non_null(strstr(buffer_string(&result.out), "KRB5_KDC_PROFILE=/ours\n"));
+    subprocess_result_free(&result);
+    assert_true(subprocess_run(argv, environment, 5000, &result, &err));
+    assert_true(strstr(buffer_string(&result.out), "=/theirs\n") <
+                strstr(buffer_string(&result.out), "=/ours\n"));
+    subprocess_result_free(&result);
+    unsetenv("KRB5_CONFIG");
+    unsetenv("KRB5_KDC_PROFILE");
+}
+
 static void
 test_missing_program(void **state)
 {
@@ -144,9 +170,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output),          cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_bounded),         cmocka_unit_test(test_nothing_inherited),
-        cmocka_unit_test(test_missing_program), cmocka_unit_test(test_ends_with_parent),
+        cmocka_unit_test(test_output),           cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_bounded),          cmocka_unit_test(test_nothing_inherited),
+        cmocka_unit_test(test_kerberos_files),   cmocka_unit_test(test_missing_program),
+        cmocka_unit_test(test_ends_with_parent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
