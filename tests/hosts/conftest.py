@@ -56,6 +56,32 @@ def kdc3(hosts):
     return hosts["kdc3"]
 
 
+@pytest.fixture(scope="module")
+def special_lab(request):
+    """The primary (of kind PRIMARY, if the module says so) and a host for each of the module's KINDS."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    name = os.environ.get("LAB")
+    one = Lab((name + worker if name else f"test-{os.getpid()}") + "-kinds")
+    try:
+        one.up(replicas=0, kinds=request.module.KINDS, primary=getattr(request.module, "PRIMARY", None))
+        one.used = []
+        yield one
+    finally:
+        if os.environ.get("KEEP"):
+            print(f"\nthe lab stays up: LAB={one.name} tests/lab status")
+        else:
+            one.down()
+
+
+@pytest.fixture
+def special(special_lab):
+    """That lab, as it was after `lab up`."""
+    if special_lab.used:
+        special_lab.reset()
+    special_lab.used = list(special_lab.hosts)
+    return special_lab
+
+
 @pytest.fixture
 def packages():
     """Skips the test where our packages are not built."""

@@ -34,10 +34,19 @@ class Lab:
                          f"{done.stdout}")
         return done.stdout
 
-    def up(self, replicas=1, principals=300, packages=BUILD / "packages"):
+    def up(self, replicas=1, principals=300, packages=BUILD / "packages", kinds=(), primary=None):
+        """`kinds`: of further hosts behind the replicas, such as "bare+ssh" (see `tests/lab help`)."""
+        words = [word for kind in kinds for word in ("--host", kind)]
+        words += ["--primary", primary] if primary else []
         print(self.must("up", "--replicas", replicas, "--principals", principals,
-                        "--packages", packages))
-        self.hosts = {f"kdc{n}": Host(self, f"kdc{n}.lab.test") for n in range(1, replicas + 2)}
+                        "--packages", packages, *words))
+        kinds = [f"primary+{primary}" if primary else "primary", *["replica"] * replicas, *kinds]
+        self.hosts = {f"kdc{n}": Host(self, f"kdc{n}.lab.test", kind)
+                      for n, kind in enumerate(kinds, 1)}
+
+    def host(self, kind):
+        """The first host of that kind."""
+        return next(host for host in self.hosts.values() if host.kind == kind)
 
     def down(self):
         self.must("down")
@@ -47,10 +56,10 @@ class Lab:
 
 
 class Host:
-    """One host; `name` is the full one."""
+    """One host; `name` is the full one, `kind` as in Lab.up."""
 
-    def __init__(self, lab, name):
-        self.lab, self.name = lab, name
+    def __init__(self, lab, name, kind="replica"):
+        self.lab, self.name, self.kind = lab, name, kind
         self.short = name.partition(".")[0]
 
     def __repr__(self):
@@ -94,6 +103,10 @@ class Host:
         process = self.start("/usr/bin/python3", "-u", "-c", script, **options)
         process.line = process.stdout.readline().strip()
         return process
+
+    def install(self):
+        """Install our package, on a host that goes without."""
+        self.lab.must("install", self.name)
 
     def net(self, *command, **options):
         """Run a command of this machine in the host's network: its CompletedProcess."""

@@ -18,6 +18,18 @@ host_address()
     awk -v host="$1" '$2 == host {print $1}' "$run/hosts"
 }
 
+# host_kind HOST: the words of its kind.
+host_kind()
+{
+    awk -v host="$1" '$2 == host {print $3}' "$run/hosts"
+}
+
+# host_is HOST WORD: whether its kind has that word.
+host_is()
+{
+    case +$(host_kind "$1")+ in *"+$2+"*) ;; *) return 1 ;; esac
+}
+
 children()
 {
     cat "/proc/$1/task/$1/children" 2>/dev/null
@@ -30,7 +42,7 @@ host_shell()
     for pid in $(children "$(keeper_pid)"); do
         mapfile -d '' -t words 2>/dev/null <"/proc/$pid/cmdline"
         case "${words[*]} " in
-            *"/labkit/ground $lab $run boot $1 ") echo "$pid"; return ;;
+            *"/labkit/ground $lab $run boot $1 "*) echo "$pid"; return ;;
         esac
     done
     return 1
@@ -43,7 +55,7 @@ host_leader()
     for nspawn in $(children "$shell"); do
         for pid in $(children "$nspawn"); do
             if grep -q '^NSpid:.*[^0-9]1$' "/proc/$pid/status" 2>/dev/null &&
-                [ -S "/proc/$pid/root/run/systemd/private" ]; then
+                { [ -S "/proc/$pid/root/run/systemd/private" ] || [ -p "/proc/$pid/root/run/initctl" ]; }; then
                 echo "$pid"
                 return
             fi
@@ -57,17 +69,29 @@ host_running()
     host_leader "$1" >/dev/null
 }
 
+# host_session HOST LEADER: the cgroup of what `exec` starts. Without systemd a host has no view of its own cgroups.
+host_session()
+{
+    if host_is "$1" sysvinit; then
+        echo "/proc/$(keeper_pid)/root/sys/fs/cgroup/kpropctl-lab-$lab/$1/session-lab"
+    else
+        echo "/proc/$2/root/sys/fs/cgroup/user.slice/session-lab.scope"
+    fi
+}
+
 # host_enter HOST COMMAND…: becomes the command, in the cgroup a login session would have, where a reset finds it.
 host_enter()
 {
-    local host=$1 leader session
+    local host=$1 leader session environment=()
     shift
     leader=$(host_leader "$host") || die "$host is not running"
-    session=/proc/$leader/root/sys/fs/cgroup/user.slice/session-lab.scope
+    session=$(host_session "$host" "$leader")
     mkdir -p "$session" && echo "$BASHPID" >"$session/cgroup.procs"
+    # As pam_env does for whoever logs in.
+    mapfile -t environment <"/proc/$leader/root/etc/environment"
     exec nsenter --target "$leader" --all --wd=/proc/"$leader"/root/root -- env -i HOME=/root USER=root LOGNAME=root \
         SHELL=/bin/bash LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        ${TERM:+"TERM=$TERM"} ${NO_COLOR:+"NO_COLOR=$NO_COLOR"} "$@"
+        "${environment[@]}" ${TERM:+"TERM=$TERM"} ${NO_COLOR:+"NO_COLOR=$NO_COLOR"} "$@"
 }
 
 host_exec()
@@ -96,6 +120,17 @@ host_path()
     fi
 }
 
+# host_state HOST: "running" once it has booted.
+host_state()
+{
+    local host=$1
+    if host_is "$host" sysvinit; then
+        host_exec "$host" test -e /run/lab-ready && echo running || echo starting
+    else
+        host_exec "$host" systemctl is-system-running
+    fi
+}
+
 # host_wait HOST [OLD-LEADER]: until the host has booted (with another pid 1 than the old one).
 host_wait()
 {
@@ -103,11 +138,13 @@ host_wait()
     for ((i = 0; i < 600; i++)); do
         leader=$(host_leader "$host")
         if [ -n "$leader" ] && [ "$leader" != "$old" ]; then
-            state=$(host_exec "$host" systemctl is-system-running 2>/dev/null)
+            state=$(host_state "$host" 2>/dev/null)
             case $state in
                 running) return ;;
                 degraded)
-                    say "$host is degraded:" $(host_exec "$host" systemctl list-units --failed --plain --no-legend |
+                    # Where there is no realm, krb5kdc cannot start.
+                    host_is "$host" bare ||
+                        say "$host is degraded:" $(host_exec "$host" systemctl list-units --failed --plain --no-legend |
                         awk '{print $1}')
                     return
                     ;;
@@ -119,29 +156,60 @@ host_wait()
     die "$host does not boot"
 }
 
+# hosts_list REPLICAS PRIMARY KIND…: which hosts there are, each with address, name and kind.
+hosts_list()
+{
+    local replicas=$1 primary=$2 n=1 kind kinds=()
+    shift 2
+    for ((n = 0; n < replicas; n++)); do
+        kinds+=(replica)
+    done
+    n=1
+    for kind in "primary${primary:++$primary}" "${kinds[@]}" "$@"; do
+        echo "$network.$((n + 10)) kdc$n.$domain $kind"
+        n=$((n + 1))
+    done >"$run/hosts"
+}
+
 hosts_up()
 {
-    local replicas=$1 principals=$2 n host hosts making
-    for ((n = 1; n <= replicas + 1; n++)); do
-        echo "$network.$((n + 10)) kdc$n.$domain"
-    done >"$run/hosts"
+    local principals=$1 host hosts making
     mapfile -t hosts < <(hosts_all)
     say "creating realm $realm with $principals users"
-    ground realm "$principals" "${hosts[@]}" &
+    ground realm "$principals" "$run/hosts" &
     making=$!
     say "booting ${hosts[*]}"
     for host in "${hosts[@]}"; do
-        ground create "$host" "$(host_address "$host")" || return
+        host_create "$host" || return
     done
     wait "$making" || return
+    inside bash -c '. "$1/files.sh"; run=$2; files_ssh_primary "$2/fs/$3/root" "$2/hosts"' bash \
+        "$here/labkit" "$run" "${hosts[0]}" || return
     for host in "${hosts[@]}"; do
-        ground give "$host" || return
-        [ "$host" != "${hosts[0]}" ] || host_enable "$host" krb5-kdc krb5-admin-server
-        ground boot "$host" || return
+        ground give "$host" "$(host_kind "$host")" || return
+        host_enable_services "$host"
+        ground boot "$host" "$(host_kind "$host")" || return
     done
     for host in "${hosts[@]}"; do
         host_wait "$host"
     done
+}
+
+host_create()
+{
+    local layer
+    layer=$(layers_name "$(host_kind "$1" | sed 's/^primary+*//')")
+    [ -z "$layer" ] || ground layer "$layer" || return
+    ground create "$1" "$(host_address "$1")" "$layer"
+}
+
+# What runs from the first boot on: the primary's KDC, and what the packages enable by themselves on a bare host.
+host_enable_services()
+{
+    case +$(host_kind "$1")+ in
+        *+primary+*rhel*) host_enable "$1" krb5kdc kadmin ;;
+        *+primary+*) host_enable "$1" krb5-kdc krb5-admin-server ;;
+    esac
 }
 
 # host_enable HOST UNIT…: before its first boot.
@@ -150,7 +218,7 @@ host_enable()
     local host=$1 unit
     shift
     for unit; do
-        inside ln -s "/lib/systemd/system/$unit.service" \
+        inside ln -sf "/lib/systemd/system/$unit.service" \
             "$run/fs/$host/root/etc/systemd/system/multi-user.target.wants/$unit.service"
     done
 }
@@ -159,8 +227,12 @@ host_reboot()
 {
     local old
     old=$(host_leader "$1")
-    [ -n "$old" ] || { ground boot "$1"; host_wait "$1"; return; }
-    host_exec "$1" systemctl reboot
+    [ -n "$old" ] || { ground boot "$1" "$(host_kind "$1")"; host_wait "$1"; return; }
+    if host_is "$1" sysvinit; then
+        host_exec "$1" shutdown -r now
+    else
+        host_exec "$1" systemctl reboot
+    fi
     host_wait "$1" "$old"
 }
 
@@ -173,7 +245,7 @@ host_reboot_hard()
         kill -KILL "$shell" $nspawn $(for pid in $nspawn; do children "$pid"; done) 2>/dev/null
         while [ -e "/proc/$shell" ]; do sleep 0.02; done
     fi
-    ground boot "$1"
+    ground boot "$1" "$(host_kind "$1")"
     host_wait "$1"
 }
 
@@ -182,10 +254,9 @@ hosts_install()
 {
     local host package pids=() pid failed=
     for host in $(hosts_all); do
-        case $host in
-            kdc1.*) package=kpropctl ;;
-            *) package=kpropctl-agent ;;
-        esac
+        package=kpropctl-agent
+        ! host_is "$host" primary || package=kpropctl
+        ! host_is "$host" bare || host_is "$host" agent || package=
         host_install "$host" "$1" "$package" "$2" &
         pids+=($!)
     done
@@ -205,6 +276,7 @@ host_install()
         install -m 644 "$here/portreserve/portreserve.service" "$root/usr/lib/systemd/system/"
         mkdir -p "$root/etc/portreserve"
     fi
+    [ -n "$package" ] || return 0
     file=$(ls -t "$packages/${package}"_*.deb 2>/dev/null | head -n 1)
     if [ -z "$file" ]; then
         say "$host goes without the package $package: there is none in $packages"
@@ -212,13 +284,21 @@ host_install()
     fi
     say "installing $(basename "$file") on $host"
     install -m 644 "$file" "$root/root/"
+    # Debian's packages krb5-* are there, if under other names and paths.
     host_exec "$host" dpkg -i "/root/$(basename "$file")" >"$run/dpkg.$host" 2>&1 || {
         cat "$run/dpkg.$host" >&2
         return 1
     }
     rm "$root/root/$(basename "$file")"
-    [ "$package" = kpropctl ] || host_exec "$host" systemctl --quiet is-active kpropctl-agent ||
+    [ "$package" = kpropctl ] || host_is "$host" sysvinit ||
+        host_exec "$host" systemctl --quiet is-active kpropctl-agent ||
         say "$host: kpropctl-agent.service does not run"
+}
+
+# As an administrator would do it later.
+host_install_late()
+{
+    host_install "$1" "$(cat "$run/packages")" kpropctl-agent ''
 }
 
 # hosts_save: remember the hosts as they are; hosts_reset [HOST…]: make them so again, faster than a reboot.
@@ -226,15 +306,22 @@ hosts_save()
 {
     local host
     for host in $(hosts_all); do
-        host_units "$host" >"$run/units.$host"
+        host_units "$host" active,activating >"$run/units.$host"
         ground save "$host" || return
     done
 }
 
+# host_units HOST STATES: its units in these states; of a host without systemd the services whose scripts say so.
 host_units()
 {
-    host_exec "$1" systemctl list-units --state=active,activating,failed --type=service,socket,timer --plain --no-legend |
-        awk '{print $1}' | sort
+    if host_is "$1" sysvinit; then
+        host_exec "$1" sh -c 'for script in /etc/init.d/krb5-* /etc/init.d/kpropctl*; do
+            ! "$script" status >/dev/null 2>&1 || basename "$script"
+        done' | sort
+    else
+        host_exec "$1" systemctl list-units --state="$2" --type=service,socket,timer --plain --no-legend |
+            awk '{print $1}' | sort
+    fi
 }
 
 hosts_reset()
@@ -257,14 +344,31 @@ host_reset()
 {
     local host=$1 ours strangers leader
     leader=$(host_leader "$host") || { host_reboot "$host"; leader=$(host_leader "$host"); }
-    echo 1 >"/proc/$leader/root/sys/fs/cgroup/user.slice/session-lab.scope/cgroup.kill" 2>/dev/null
+    echo 1 >"$(host_session "$host" "$leader")/cgroup.kill" 2>/dev/null
     fault_clear "$host"
-    ours=$(grep -E '^(krb5-|kpropctl)' "$run/units.$host")
-    strangers=$(comm -13 "$run/units.$host" <(host_units "$host") | grep -v '^systemd-')
-    [ -z "$ours$strangers" ] || host_exec "$host" systemctl stop $ours $strangers
+    ours=$(grep -E '^(krb5-|kpropctl|krb5kdc|kadmin|kprop\.)' "$run/units.$host")
+    strangers=$(comm -13 "$run/units.$host" <(host_units "$host" active,activating,failed) | grep -v '^systemd-')
+    [ -z "$ours$strangers" ] || host_service "$host" stop $ours $strangers
+    ! host_is "$host" bare || host_is "$host" agent ||
+        host_exec "$host" sh -c '! dpkg-query --show kpropctl-agent || dpkg --purge kpropctl-agent' >/dev/null 2>&1
     # What is left of closed connections would keep portreserve from its port for a minute.
     fault_net "$host" ss --kill --tcp --numeric state time-wait >/dev/null
     ground restore "$host" || return
-    host_exec "$host" sh -c 'rm -rf /run/kpropctl* /run/portreserve*; systemctl daemon-reload
-        systemctl reset-failed; [ $# = 0 ] || systemctl start "$@" 2>/dev/null || systemctl start "$@"' sh $ours || say "$host: not all of its services start"
+    host_exec "$host" sh -c 'rm -rf /run/kpropctl* /run/portreserve*'
+    host_is "$host" sysvinit || host_exec "$host" sh -c 'systemctl daemon-reload; systemctl reset-failed'
+    [ -z "$ours" ] || host_service "$host" start $ours 2>/dev/null || host_service "$host" start $ours ||
+        say "$host: not all of its services start"
+}
+
+# host_service HOST start|stop SERVICE…
+host_service()
+{
+    local host=$1 action=$2
+    shift 2
+    if host_is "$host" sysvinit; then
+        host_exec "$host" sh -c 'action=$1; shift; for name; do "/etc/init.d/$name" "$action" || failed=1; done
+            [ -z "$failed" ]' sh "$action" "$@" >/dev/null
+    else
+        host_exec "$host" systemctl "$action" "$@"
+    fi
 }

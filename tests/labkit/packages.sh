@@ -10,7 +10,7 @@ packages_to_test="python3 python3-pytest python3-jsonschema python3-pytest-xdist
     icinga2-bin icinga2-common chromium"
 packages_of_the_lab="python3 netbase systemd systemd-container systemd-sysv dbus iproute2 util-linux
     krb5-kdc krb5-admin-server krb5-kpropd krb5-user libkdb5-10 libev4 libmnl0 libjansson4 libsqlite3-0
-    remctl-client python3-pyremctl faketime strace lsof net-tools procps psmisc netcat-openbsd"
+    remctl-client python3-pyremctl faketime openssh-client strace lsof net-tools procps psmisc netcat-openbsd"
 
 # packages_missing PACKAGE... : those of them that are not installed.
 packages_missing()

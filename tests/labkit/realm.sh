@@ -2,13 +2,16 @@
 # Master password: 'master'. Users with a password, 'NAME-password': alice, bob, admin/admin.
 # shellcheck shell=bash
 
-# realm_create FOLDER PRINCIPALS HOST…: the first host is the primary.
+# realm_create FOLDER PRINCIPALS HOSTS: the first host of the file HOSTS is the primary. Nobody has heard of the bare
+# ones, but as clients of the realm will one day look for them.
 realm_create()
 {
-    local folder=$1 principals=$2 few=1000 host
-    shift 2
+    local folder=$1 principals=$2 few=1000 host all known
     mkdir -p "$folder"
-    realm_krb5_conf "$@" >"$folder/krb5.conf"
+    mapfile -t all < <(awk '{print $2}' "$3")
+    realm_krb5_conf "${all[@]}" >"$folder/krb5.conf"
+    mapfile -t known < <(awk '"+" $3 "+" !~ /[+]bare[+]/ {print $2}' "$3")
+    set -- "${known[@]}"
     realm_kdc_conf "$folder" "$folder" >"$folder/kdc.conf"
     export KRB5_CONFIG=$folder/krb5.conf KRB5_KDC_PROFILE=$folder/kdc.conf
     kdb5_util create -s -P master -r LAB.TEST >/dev/null
@@ -88,11 +91,15 @@ realm_kdc_conf()
 EOF
 }
 
-# realm_give FOLDER ROOT HOST: what a host has of the realm. Only the primary has the database; a replica has what an
-# administrator copies by hand: configuration, stash and keytab.
+# realm_give FOLDER ROOT HOST KIND: what a host has of the realm. Only the primary has the database; a replica has what
+# an administrator copies by hand: configuration, stash and keytab; a bare host has nothing.
 realm_give()
 {
     local folder=$1 root=$2 host=$3
+    case +$4+ in
+        *+bare+*) return ;;
+        *+rhel+*) realm_give_rhel "$@"; return ;;
+    esac
     mkdir -p "$root/etc/krb5kdc" "$root/var/lib/krb5kdc"
     chmod 700 "$root/etc/krb5kdc" "$root/var/lib/krb5kdc"
     install -m 644 "$folder/krb5.conf" "$root/etc/krb5.conf"
@@ -102,5 +109,19 @@ realm_give()
     echo '*/admin@LAB.TEST *' >"$root/etc/krb5kdc/kadm5.acl"
     case $host in
         kdc1.*) cp -p "$folder"/principal* "$root/var/lib/krb5kdc/" ;;
+    esac
+}
+
+# The same where RHEL has it, the realm behind what RHEL's krb5.conf begins with.
+realm_give_rhel()
+{
+    local folder=$1 root=$2 host=$3 kdc=$2/var/kerberos/krb5kdc
+    sed '/^.libdefaults/,$d' "$root/etc/krb5.conf" | cat - "$folder/krb5.conf" >"$root/etc/krb5.conf.new"
+    mv "$root/etc/krb5.conf.new" "$root/etc/krb5.conf"
+    sed -i 's/EXAMPLE.COM/LAB.TEST/; /dict_file/a\        default_principal_flags = +preauth' "$kdc/kdc.conf" "$kdc/kadm5.acl"
+    install -m 600 "$folder/stash" "$kdc/.k5.LAB.TEST"
+    install -m 600 "$folder/keytab.$host" "$root/etc/krb5.keytab"
+    case $host in
+        kdc1.*) cp -p "$folder"/principal* "$kdc/" ;;
     esac
 }
