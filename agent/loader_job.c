@@ -117,6 +117,14 @@ loader_look(const char *database, struct loader_progress *progress)
     json_decref(object);
 }
 
+void
+loader_database(const struct loader_job *job, const char *path, struct database *db)
+{
+    const struct realm *realm = job->request->realm;
+
+    *db = (struct database){ job->backend, realm->name, path, realm->stash, realm->master_key };
+}
+
 unsigned
 loader_clean(struct loader_job *job)
 {
@@ -128,7 +136,8 @@ loader_clean(struct loader_job *job)
         return 0;
     while ((entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            unlinkat(dirfd(dir), entry->d_name, 0) == 0)
+            (unlinkat(dirfd(dir), entry->d_name, 0) == 0 ||
+             file_remove_folder(dirfd(dir), entry->d_name)))
             count++;
     }
     closedir(dir);

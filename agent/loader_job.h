@@ -19,6 +19,15 @@
 
 enum { LOADER_LOCK_MS = 30 * 1000, LOADER_PROMOTE_MS = 60 * 1000 };
 
+/* The reading of the live database's lockout state beside the load. */
+struct loader_lockout {
+    pid_t reader; /* 0: none */
+    bool read;    /* it is in a file, and "lockout" of the staging folder is its name */
+    uint64_t saved;
+    struct backend_identity identity; /* of the live database as read */
+    struct error why;                 /* it could not be read */
+};
+
 struct loader_job {
     const struct loader_request *request;
     const struct backend *backend; /* NULL: unknown to us */
@@ -33,6 +42,7 @@ struct loader_job {
     struct outcome *outcome; /* shared by both processes */
     struct announcement announcement;
     struct dump_info info;
+    struct loader_lockout lockout;
     pid_t supervisor;
 };
 
@@ -42,6 +52,9 @@ void loader_stage(struct loader_job *job, const char *stage);
 /* Add to the outcome's note. */
 void loader_note(struct loader_job *job, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* What common/database wants to know of the database at PATH (the caller's). */
+void loader_database(const struct loader_job *job, const char *path, struct database *db);
 
 /* Remove everything in the staging folder; returns how many files there were. */
 unsigned loader_clean(struct loader_job *job);
@@ -54,6 +67,15 @@ bool loader_validate(struct loader_job *job, struct error *err);
 
 /* Run kdb5_util load into database PATH (stage "load"). */
 bool loader_load(struct loader_job *job, const char *path, struct error *err);
+
+/*
+ * Carry the live database's lockout state over: begin to read it, before the load; then, after the
+ * load, either put it into the staged database, with what has changed meanwhile, or drop it. What
+ * cannot be carried is only noted; false when the staged database could not be loaded again.
+ */
+void loader_lockout_begin(struct loader_job *job);
+bool loader_lockout_carry(struct loader_job *job, struct error *err);
+void loader_lockout_drop(struct loader_job *job);
 
 /*
  * The live update log of incremental propagation: begun anew (BEFORE the promotion, so that a crash

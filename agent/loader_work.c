@@ -6,8 +6,6 @@
  */
 #include "agent/loader_job.h"
 
-#include "common/snapshot.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -42,7 +40,7 @@ take_dump(struct loader_job *job, struct error *err)
 }
 
 /* A database takes about 0.7 times its dump when it is new, and a snapshot of the live one is made
- * meanwhile. */
+ * meanwhile, with its lockout state beside it. */
 static bool
 check_space(struct loader_job *job, struct error *err)
 {
@@ -50,7 +48,7 @@ check_space(struct loader_job *job, struct error *err)
     struct statvfs st;
 
     if (job->backend != NULL)
-        need += backend_size(job->backend, job->request->database);
+        need += backend_size(job->backend, job->request->database) / 4 * 5;
     if (statvfs(job->staging_folder, &st) != 0)
         return error_errno(err, ERROR_FAILED, errno, "cannot tell the free space of %s",
                            job->staging_folder);
@@ -61,46 +59,6 @@ check_space(struct loader_job *job, struct error *err)
               "cannot load: not enough space in %s: %llu MiB free, %llu MiB needed", job->folder,
               (unsigned long long)(have >> 20), (unsigned long long)(need >> 20) + 1);
     return error_hint(err, "Make room on that file system of the replica");
-}
-
-static void
-fill_database(const struct loader_job *job, const char *path, struct database *db)
-{
-    const struct realm *realm = job->request->realm;
-
-    *db = (struct database){ job->backend, realm->name, path, realm->stash, realm->master_key };
-}
-
-/*
- * The replica's own failure counts stay: what the primary knows of them is older, and a locked-out
- * user stays locked out. A live database that cannot be read has none to keep; whoever reads it may
- * have died in the middle of writing ours, which is then loaded again.
- */
-static bool
-carry_lockout(struct loader_job *job, struct error *err)
-{
-    struct snapshot *snapshot = NULL;
-    struct database from, to;
-    struct error why;
-    bool carried = false;
-
-    if (!backend_exists(job->backend, job->request->database))
-        return true;
-    error_clear(&why);
-    if (snapshot_new(job->backend, job->request->database, job->folder, &snapshot, NULL, &why)) {
-        fill_database(job, snapshot_path(snapshot), &from);
-        fill_database(job, job->staging, &to);
-        carried = database_carry_lockout(&from, &to, WALK_MS, &job->outcome->carried, &why);
-    }
-    if (!carried)
-        loader_note(job, "the replica's lockout state was not kept: %s", why.text);
-    if (!carried && snapshot != NULL)
-        carried =
-            backend_remove(job->backend, job->staging, err) && loader_load(job, job->staging, err);
-    else
-        carried = true;
-    snapshot_free(snapshot);
-    return carried;
 }
 
 /* Make the staged database durable, while it is being walked. */
@@ -200,7 +158,7 @@ verify(struct loader_job *job, struct error *err)
     pid_t sync;
     bool ok;
 
-    fill_database(job, job->staging, &db);
+    loader_database(job, job->staging, &db);
     if (!backend_identify(job->backend, job->staging, &before, err))
         return false;
     sync = start_sync(job);
@@ -262,7 +220,13 @@ timed(struct loader_job *job, const char *stage,
 static bool
 load_staging(struct loader_job *job, struct error *err)
 {
-    return check_space(job, err) && loader_load(job, job->staging, err) && carry_lockout(job, err);
+    if (!check_space(job, err))
+        return false;
+    loader_lockout_begin(job);
+    if (loader_load(job, job->staging, err))
+        return loader_lockout_carry(job, err);
+    loader_lockout_drop(job);
+    return false;
 }
 
 /* A backend that we do not know: kdb5_util must know what it does. */

@@ -1,4 +1,4 @@
-/* database - see database.h. What writes is in database_write.c. */
+/* database - see database.h. What writes is in database_lockout.c and database_ulog.c. */
 #include "common/database.h"
 
 #include "common/database_session.h"

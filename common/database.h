@@ -61,13 +61,21 @@ bool database_inventory(const struct database *db, int timeout_ms,
                         database_entry_function *function, void *arg, struct error *err);
 
 /*
- * Carry what is not replicated (last success, last failure, failure count) of every principal of
- * FROM that has any over to TO, both private, in a child of at most TIMEOUT_MS: as merge_nra of
- * kdb5_util does for incremental propagation. *CARRIED counts the principals changed. On failure TO
- * is to be thrown away.
+ * What a KDC keeps of logins and does not replicate (last success, last failure, failure count),
+ * carried over from one database to another as merge_nra of kdb5_util does for incremental
+ * propagation, by way of a private file. Both in a child of at most TIMEOUT_MS, in little memory.
+ *
+ * Save it from FROM into FILE (made 0600 or written anew): of every principal that has any; or,
+ * where KNOWN is a FILE saved earlier from the same database, of every one whose state is no longer
+ * as saved there. *SAVED counts them.
  */
-bool database_carry_lockout(const struct database *from, const struct database *to, int timeout_ms,
-                            uint64_t *carried, struct error *err);
+bool database_save_lockout(const struct database *from, const char *known, const char *file,
+                           int timeout_ms, uint64_t *saved, struct error *err);
+
+/* Restore what is in FILE into the principals of TO, a private database, that are still there.
+ * *RESTORED counts those changed. On failure TO is to be thrown away. */
+bool database_restore_lockout(const char *file, const struct database *to, int timeout_ms,
+                              uint64_t *restored, struct error *err);
 
 /* A place in the update log of incremental propagation, as an ipropx dump's header gives it. */
 struct database_ulog_place {

@@ -1,6 +1,7 @@
 /* files - see files.h. */
 #include "common/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -154,6 +155,26 @@ file_make_folder(const char *path, mode_t mode, struct error *err)
             return error_errno(err, ERROR_INTERNAL, errno, "cannot create folder %s", part);
     }
     return true;
+}
+
+bool
+file_remove_folder(int parent, const char *name)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (dir == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(fd, entry->d_name, 0);
+    }
+    closedir(dir);
+    return unlinkat(parent, name, AT_REMOVEDIR) == 0;
 }
 
 bool

@@ -29,6 +29,10 @@ bool file_replace(const char *path, const void *data, size_t len, mode_t mode, s
  * alone. */
 bool file_make_folder(const char *path, mode_t mode, struct error *err);
 
+/* Remove folder NAME in the open folder PARENT (or AT_FDCWD) with the files in it, but no folder
+ * below it. True when it is gone. */
+bool file_remove_folder(int parent, const char *name);
+
 /* fsync the file or folder PATH. */
 bool file_sync(const char *path, struct error *err);
 

@@ -39,26 +39,6 @@ struct spool {
     pid_t pid;
 };
 
-static void
-remove_folder(int parent, const char *name)
-{
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-
-    if (dir == NULL) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    while ((entry = readdir(dir)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(fd, entry->d_name, 0);
-    }
-    closedir(dir);
-    unlinkat(parent, name, AT_REMOVEDIR);
-}
-
 /* Nobody holds its "owner"; a folder without one is just being made, unless it is old. */
 static bool
 abandoned(int parent, const char *name)
@@ -90,7 +70,7 @@ find_debris(const char *folder, bool remove)
         if (strncmp(entry->d_name, "run.", 4) != 0 || !abandoned(dirfd(dir), entry->d_name))
             continue;
         if (remove)
-            remove_folder(dirfd(dir), entry->d_name);
+            file_remove_folder(dirfd(dir), entry->d_name);
         count++;
     }
     if (dir != NULL)
@@ -186,7 +166,7 @@ spool_close(struct spool *spool)
     if (spool == NULL)
         return;
     if (spool->pid == getpid() && spool->folder[0] != '\0')
-        remove_folder(AT_FDCWD, spool->folder);
+        file_remove_folder(AT_FDCWD, spool->folder);
     if (spool->owner >= 0)
         close(spool->owner);
     free(spool);

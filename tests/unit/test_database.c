@@ -178,38 +178,90 @@ test_inventory(void **state)
     assert_int_equal(seen.principals, 10);
 }
 
+/* Load the large dump into database NAME, with the counters of principals that match REGEX. */
+static void
+set_counters(const char *name, const char *regex, const char *counters)
+{
+    assert_true(
+        shell("cd %s && sed -E '/\t(%s)@%s\t/s/^((princ\t([^\t]*\t){11}))[^\t]*\t[^\t]*\t[^\t]*/"
+              "\\1%s/' large.dump > failures.dump && ! cmp -s large.dump failures.dump && "
+              "KRB5_CONFIG=krb5.conf KRB5_KDC_PROFILE=kdc.conf kdb5_util -r %s -d %s load "
+              "failures.dump",
+              test_realm.folder, regex, REALM, counters, REALM, name));
+}
+
+static void
+assert_dumps_as_loaded(const char *name)
+{
+    assert_true(
+        shell("cd %s && KRB5_CONFIG=krb5.conf KRB5_KDC_PROFILE=kdc.conf kdb5_util -r %s -d %s "
+              "dump carried.dump && cmp carried.dump failures.dump",
+              test_realm.folder, REALM, name));
+}
+
 /* What is not replicated goes over to the same principals, and the digest stays. */
 static void
 test_carry(void **state)
 {
     struct database_question question = { nonce, false };
     struct database from = load_large("from"), to = load_large("to");
+    const char *saved = in_folder(&test_realm, "lockout");
     struct database_answer before, after;
     struct error err;
-    uint64_t carried;
+    uint64_t count;
 
     (void)state;
-    /* modprinc -clearpolicy would change content; -unlock sets the failure count alone to 0. */
-    assert_true(database_carry_lockout(&from, &to, WALK_MS, &carried, &err));
-    assert_int_equal(carried, 0);
+    assert_true(database_save_lockout(&from, NULL, saved, WALK_MS, &count, &err));
+    assert_int_equal(count, 0);
     assert_true(database_examine(&to, &question, WALK_MS, &before, &err));
-    assert_true(
-        shell("cd %s && sed -E '/\tuser@%s\t/s/^((princ\t([^\t]*\t){11}))[^\t]*\t[^\t]*\t[^\t]*/"
-              "\\1111111\t222222\t3/' large.dump > failures.dump && ! cmp -s large.dump "
-              "failures.dump && KRB5_CONFIG=krb5.conf KRB5_KDC_PROFILE=kdc.conf kdb5_util -r %s "
-              "-d from load failures.dump",
-              test_realm.folder, REALM, REALM));
-    assert_true(database_carry_lockout(&from, &to, WALK_MS, &carried, &err));
-    assert_int_equal(carried, 1);
-    assert_true(
-        shell("cd %s && KRB5_CONFIG=krb5.conf KRB5_KDC_PROFILE=kdc.conf kdb5_util -r %s -d to "
-              "dump carried.dump && cmp carried.dump failures.dump",
-              test_realm.folder, REALM));
+    set_counters("from", "user", "1111111\t222222\t3");
+    assert_true(database_save_lockout(&from, NULL, saved, WALK_MS, &count, &err));
+    assert_int_equal(count, 1);
+    assert_true(shell("test $(stat -c %%a %s) = 600", saved));
+    assert_true(database_restore_lockout(saved, &to, WALK_MS, &count, &err));
+    assert_int_equal(count, 1);
+    assert_dumps_as_loaded("to");
     assert_true(database_examine(&to, &question, WALK_MS, &after, &err));
     assert_memory_equal(before.digest, after.digest, DIGEST_SIZE);
-    assert_false(database_carry_lockout(
-        &(struct database){ from.backend, REALM, "/nonexistent/x", NULL, NULL }, &to, WALK_MS,
-        &carried, &err));
+    assert_true(database_restore_lockout(saved, &to, WALK_MS, &count, &err));
+    assert_int_equal(count, 0);
+    assert_false(database_save_lockout(
+        &(struct database){ from.backend, REALM, "/nonexistent/x", NULL, NULL }, NULL, saved,
+        WALK_MS, &count, &err));
+}
+
+/* Of a database that was saved before only what is no longer so is saved. */
+static void
+test_carry_later(void **state)
+{
+    const char *known = in_folder(&test_realm, "known"), *later = in_folder(&test_realm, "later");
+    struct database from = load_large("from"), to = load_large("to");
+    struct error err;
+    uint64_t count;
+
+    (void)state;
+    set_counters("from", "bulk00000.*", "1111111\t222222\t3");
+    assert_true(database_save_lockout(&from, NULL, known, WALK_MS, &count, &err));
+    assert_int_equal(count, 100);
+    assert_true(database_restore_lockout(known, &to, WALK_MS, &count, &err));
+    assert_int_equal(count, 100);
+    assert_true(database_save_lockout(&from, known, later, WALK_MS, &count, &err));
+    assert_int_equal(count, 0);
+    assert_true(shell("cd %s && cp large.dump kept.dump && cp failures.dump large.dump",
+                      test_realm.folder));
+    /* Two more, one that is no longer so, and one cleared. */
+    set_counters("from", "bulk0000099|bulk0000100|user", "1111111\t333333\t1");
+    assert_true(shell("cp %s/failures.dump %s/large.dump", test_realm.folder, test_realm.folder));
+    set_counters("from", "bulk0000050", "0\t0\t0");
+    assert_true(shell("cd %s && mv kept.dump large.dump", test_realm.folder));
+    assert_true(database_save_lockout(&from, known, later, WALK_MS, &count, &err));
+    assert_int_equal(count, 4);
+    assert_true(database_restore_lockout(later, &to, WALK_MS, &count, &err));
+    assert_int_equal(count, 4);
+    assert_dumps_as_loaded("to");
+    /* A file that was cut is no reason to keep less, and restores nothing as if it were whole. */
+    assert_true(shell("truncate -s -1 %s", later));
+    assert_false(database_restore_lockout(later, &to, WALK_MS, &count, &err));
 }
 
 static void
@@ -308,6 +360,7 @@ main(void)
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_inventory),
         cmocka_unit_test(test_carry),
+        cmocka_unit_test(test_carry_later),
         cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_snapshot_leftover),
         cmocka_unit_test(test_snapshot_of_busy),

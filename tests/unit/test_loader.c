@@ -108,6 +108,26 @@ load(const char *dump)
     return load_behind("", dump);
 }
 
+/* Start the loader in the background. */
+static pid_t
+start_load(const char *prefix, const char *dump)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(load_behind(prefix, dump));
+    return pid;
+}
+
+static int
+end_load(pid_t pid)
+{
+    int status;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 static json_t *
 outcome(void)
 {
@@ -397,6 +417,35 @@ test_lockout_stays(void **state)
     assert_true(failures_are(2));
 }
 
+/* Also one who is locked out while kdb5_util loads. */
+static void
+test_lockout_during_the_load(void **state)
+{
+    static const struct timespec reading = { 0, 500 * 1000 * 1000 };
+    pid_t pid;
+
+    (void)state;
+    assert_true(fail_to_log_in());
+    kdb5_util = file("waiting");
+    assert_true(shell("printf '#!/bin/sh\ntouch %s\nwhile [ -e %s ]; do sleep 0.02; done\n"
+                      "exec /usr/sbin/kdb5_util \"$@\"\n' > %s && chmod 755 %s",
+                      file("held"), file("held"), kdb5_util, kdb5_util));
+    announce(file("good.dump"));
+    pid = start_load("", file("good.dump"));
+    while (access(file("held"), F_OK) != 0)
+        usleep(1000);
+    nanosleep(&reading, NULL); /* what is there before is read */
+    assert_true(fail_to_log_in());
+    unlink(file("held"));
+    assert_int_equal(end_load(pid), 0);
+    kdb5_util = "/usr/sbin/kdb5_util";
+    assert_true(outcome_true("verified"));
+    assert_true(failures_are(4));
+    assert_tidy();
+    put_back_old();
+    assert_true(failures_are(4));
+}
+
 static void
 test_damaged_live(void **state)
 {
@@ -439,26 +488,6 @@ test_first_database(void **state)
     assert_int_equal(load(file("good.dump")), 0);
     assert_true(outcome_true("verified"));
     restart_kdc();
-}
-
-/* Start the loader in the background. */
-static pid_t
-start_load(const char *prefix, const char *dump)
-{
-    pid_t pid = fork();
-
-    if (pid == 0)
-        _exit(load_behind(prefix, dump));
-    return pid;
-}
-
-static int
-end_load(pid_t pid)
-{
-    int status;
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 /* Wait until the loader is at STAGE; its supervisor's pid, or 0 if it has ended. */
@@ -854,6 +883,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_lying_load),
         cmocka_unit_test(test_wrong_stash),
         cmocka_unit_test(test_lockout_stays),
+        cmocka_unit_test(test_lockout_during_the_load),
         cmocka_unit_test(test_kills),
         cmocka_unit_test(test_sigterm),
         cmocka_unit_test(test_worker_killed_in_promotion),
