@@ -22,13 +22,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     COUNT_TRIES = 3,
     WALK_TIMEOUT_MS = 600 * 1000,
     SILENCE_MS = 120 * 1000,
-    PIPE_SIZE = 1 << 20
+    PIPE_SIZE = 1 << 20,
+    LITTLE = 64 * 1024
 };
 
 /* One dump in the making. */
@@ -69,6 +71,7 @@ pump(struct making *m, const struct subprocess *child, struct error *err)
 {
     struct pollfd fds[2] = { { child->out, POLLIN, 0 }, { child->err, POLLIN, 0 } };
     static const size_t chunk = 256 * 1024;
+    static const struct timespec collect = { 0, 2 * 1000 * 1000 };
     unsigned char *data = malloc(chunk);
     bool ok = data != NULL || error_memory(err);
 
@@ -100,6 +103,8 @@ pump(struct making *m, const struct subprocess *child, struct error *err)
         else if (n > 0)
             ok = dump_feed(m->decoder, data, (size_t)n, err) &&
                  write_all(m->fd, m->path, data, (size_t)n, err);
+        if (n > 0 && n < LITTLE)
+            nanosleep(&collect, NULL);
     }
     free(data);
     return ok;

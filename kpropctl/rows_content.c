@@ -122,6 +122,26 @@ compared_lately(const struct walk *walk)
            is_recent(memory->digested_at, walk->configuration->digest_interval);
 }
 
+/*
+ * Its files are those of an older generation, untouched since its load or since our last run: it is
+ * known to lack this one, and not asked.
+ */
+static bool
+holds_older(const struct walk *walk)
+{
+    const struct state_memory *memory = &walk->memory;
+    const json_t *last = json_object_get(walk->facts, "last");
+    const json_t *live = json_object_get(walk->facts, "database");
+    int64_t generation = 0;
+
+    if (fact_true(last, "verified", NULL) && json_is_integer(json_object_get(live, "principals")))
+        generation = fact_integer(last, "generation", NULL);
+    else if (memory->identity[0] != '\0' &&
+             strcmp(memory->identity, fact_text(live, "identity", NULL)) == 0)
+        generation = memory->content.generation;
+    return walk->kind == WALK_PROPAGATE && generation > 0 && generation < walk->dump.generation;
+}
+
 static enum verdict
 blind_content(struct walk *walk, struct step *step)
 {
@@ -157,6 +177,8 @@ see_content(struct walk *walk, struct step *step)
     error_clear(&err);
     if (untouched_there(walk) || as_we_left_it(walk) || compared_lately(walk)) {
         same = true;
+    } else if (holds_older(walk)) {
+        same = false;
     } else if (compare_digest(walk, &reply, &same, &err)) {
         walk->digested = same;
         if (walk->kind == WALK_PROPAGATE && fact_integer(reply, "principals", NULL) == 0)
