@@ -62,10 +62,12 @@ const struct symptom symptoms_after[] = {
       .apart = "kdb5_util dump fails on the replica, and list_mkeys too",
       .look = "replica# kdb5_util dump >/dev/null\n"
               "replica# ls -l /var/lib/krb5kdc; df -h /var/lib/krb5kdc",
-      .remedy = "make room, then go back to the last good dump: kpropctl-agent rollback there, or "
-                "kpropctl propagate --force REPLICA\n"
-                "Where neither is at hand: with krb5kdc stopped move away the file 'principal' "
-                "alone, not principal.ok, and load a dump by hand." },
+      .remedy =
+          "make room, then send it again: kpropctl propagate REPLICA (it puts kpropctl's loader in "
+          "place there, which needs no whole database); or, without the primary, go back to "
+          "the last good dump: kpropctl-agent rollback there\n"
+          "Where neither is at hand: with krb5kdc stopped move away the file 'principal' "
+          "alone, not principal.ok, and load a dump by hand." },
     { .id = "kadmind-stopped",
       .title = "starting kpropd has stopped kadmind",
       .check = "role",

@@ -206,13 +206,35 @@ propagation_progress(void *closure, uint64_t done, uint64_t total, double second
 
 /* What is remarkable of a transfer that went well. */
 static void
-tell_repair(const struct walk *walk, const char *note, struct step *step)
+tell_repair(const struct walk *walk, const struct step *loader, const char *note, struct step *step)
 {
     if (walk->damage[0] == '\0')
         step_detail(step, "%s", note);
     else
-        step_detail(step, "the database of %s was damaged, and is repaired now: %s%s%s",
-                    walk->replica.host, walk->damage, note[0] != '\0' ? "\n" : "", note);
+        step_detail(step, "the database of %s was damaged, and is repaired now: %s%s%s%s%s",
+                    walk->replica.host, walk->damage, loader->summary[0] != '\0' ? "\n" : "",
+                    loader->summary, note[0] != '\0' ? "\n" : "", note);
+}
+
+/*
+ * kdb5_util may refuse to load where the database is damaged; our loader does not need to open it.
+ * Elsewhere whoever took the loader away is told by checks alone. If it cannot be put in place,
+ * kdb5_util has its try.
+ */
+static void
+put_loader_in_place(struct walk *walk, struct step *loader)
+{
+    struct step seen = { .id = "" };
+    struct error err;
+
+    if (walk->kind != WALK_PROPAGATE || walk->damage[0] == '\0' ||
+        !json_is_integer(fact(walk->facts, "kpropd", "pid")) || see_loader(walk, &seen) != LACKING)
+        return;
+    error_clear(&err);
+    if (!make_loader(walk, loader, &err))
+        step_summary(loader, "it still loads with kdb5_util alone: %s", err.text);
+    json_decref(walk->facts);
+    walk->facts = NULL;
 }
 
 static bool
@@ -245,13 +267,16 @@ make_content(struct walk *walk, struct step *step, struct error *err)
         .progress = propagation_progress,
         .closure = walk,
     };
+    struct step loader = { .id = "" };
     char bytes[32];
     bool ok;
 
     if (!spool_file(walk->spool, &walk->dump, err))
         return false;
+    put_loader_in_place(walk, &loader);
     ok = propagation_send(&p, err);
-    step_detail(step, "%s", p.detail);
+    step_detail(step, "%s%s%s", loader.summary,
+                loader.summary[0] != '\0' && p.detail[0] != '\0' ? "\n" : "", p.detail);
     if (ok) {
         bool verified = take_result(walk, &p);
 
@@ -259,7 +284,7 @@ make_content(struct walk *walk, struct step *step, struct error *err)
         step_summary(step, "sent %s to %s in %.1f s (generation %lld)%s", bytes, walk->replica.host,
                      p.transfer_seconds, (long long)walk->dump.generation,
                      verified ? ", loaded and verified there" : "");
-        tell_repair(walk, fact_text(p.outcome, "note", NULL), step);
+        tell_repair(walk, &loader, fact_text(p.outcome, "note", NULL), step);
     }
     json_decref(p.outcome);
     return ok;
