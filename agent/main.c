@@ -1,4 +1,5 @@
 /* main - the agent's start: options, then one verb at the console, or the daemon. */
+#include "agent/enroll.h"
 #include "agent/self_check.h"
 #include "agent/server.h"
 #include "agent/settings.h"
@@ -110,6 +111,8 @@ run_at_console(const struct settings *settings, int argc, char **argv)
         fprintf(stderr, "kpropctl-agent: cannot run %s: only root may\n", verb->name);
         return ERROR_REFUSED;
     }
+    if (verb->run == enroll_verb)
+        return enroll_console(&call, stdout, stderr);
     return verbs_run(verb, &call, stdout, stderr);
 }
 

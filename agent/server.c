@@ -2,6 +2,7 @@
 #include "agent/server.h"
 
 #include "agent/database_verbs.h"
+#include "agent/enroll.h"
 #include "agent/request.h"
 #include "agent/session.h"
 #include "common/channel.h"
@@ -523,6 +524,7 @@ server_run(struct settings *settings, const char *config, struct error *err)
 {
     struct server server;
 
+    enroll_recover(settings);
     server_init(&server, settings, config);
     if (!start_listening(&server, err)) {
         server_end(&server);

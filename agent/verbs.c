@@ -3,6 +3,7 @@
 
 #include "agent/acl.h"
 #include "agent/database_verbs.h"
+#include "agent/enroll.h"
 #include "agent/facts.h"
 #include "agent/kpropd.h"
 #include "agent/rollback.h"
@@ -79,6 +80,9 @@ static const struct verb table[] = {
       1, 1, VERB_CHANGING, false, 180, kpropd_verb_stop },
     { "rollback", "REALM [previous|GENERATION]", "load the last good dump again, or the one before",
       1, 2, VERB_CHANGING, false, 3700, rollback_verb },
+    { "enroll", "[--dry-run] [--replace] [--host NAME] [--no-start] [--json]",
+      "make this host a replica of the bundle that `kpropctl enroll` wrote",
+      0, 6, VERB_CHANGING, true, 300, enroll_verb },
     { "version", "", "the agent's version", 0, 0, VERB_READING, false, 10, verb_version },
     { "help", "", "this list", 0, 0, VERB_READING, false, 10, verb_help },
     { NULL },
@@ -101,9 +105,24 @@ verbs_find(const char *name)
     return NULL;
 }
 
-/* Take the change lock, as an exclusive descriptor in FD. */
-static bool
-lock_changes(const struct verb *verb, const struct settings *s, int *fd, struct error *err)
+/* Who holds the lock file PATH, as its holder wrote it; 0 if that cannot be told. */
+static int
+lock_holder(const char *path)
+{
+    struct error ignored;
+    struct buffer text;
+    int pid = 0;
+
+    buffer_init(&text, 32);
+    if (file_read(path, &text, &ignored))
+        pid = (int)strtol(buffer_string(&text), NULL, 10);
+    buffer_free(&text);
+    return pid;
+}
+
+bool
+verbs_lock_changes(const struct settings *s, const char *what, int timeout_ms, int *fd,
+                   struct error *err)
 {
     char path[PATH_MAX];
 
@@ -112,13 +131,19 @@ lock_changes(const struct verb *verb, const struct settings *s, int *fd, struct 
         return false;
     if (snprintf(path, sizeof(path), "%s/change.lock", s->runtime) >= (int)sizeof(path))
         return error_set(err, ERROR_INTERNAL, "cannot lock %s: name too long", s->runtime);
-    *fd = file_lock(path, LOCK_WAIT_MS, err);
-    if (*fd < 0 && err->code == ERROR_UNREACHABLE) {
-        error_set(err, ERROR_UNREACHABLE, "cannot start %s: another change is still running",
-                  verb->name);
-        return error_hint(err, "Try again when it has ended");
+    *fd = file_lock(path, timeout_ms, err);
+    if (*fd >= 0) {
+        if (ftruncate(*fd, 0) == 0)
+            dprintf(*fd, "%d\n", (int)getpid());
+        return true;
     }
-    return *fd >= 0;
+    if (err->code == ERROR_UNREACHABLE) {
+        error_set(err, ERROR_UNREACHABLE,
+                  "cannot start %s: another change (pid %d) is still running", what,
+                  lock_holder(path));
+        error_hint(err, "Try again when it has ended");
+    }
+    return false;
 }
 
 /* Check the arguments, lock, run. */
@@ -133,7 +158,8 @@ run_row(const struct verb *verb, const struct verb_call *call, json_t **reply, s
                   verb->usage[0] == '\0' ? "no arguments" : "the arguments ", verb->usage);
         return error_hint(err, "Usage: %s %s", verb->name, verb->usage);
     }
-    if (verb->kind == VERB_CHANGING && !lock_changes(verb, call->settings, &lock, err))
+    if (verb->kind == VERB_CHANGING &&
+        !verbs_lock_changes(call->settings, verb->name, LOCK_WAIT_MS, &lock, err))
         return false;
     ok = verb->run(call, reply, err);
     if (!ok && err->code == ERROR_NONE)

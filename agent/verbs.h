@@ -63,6 +63,13 @@ const struct verb *verbs_find(const char *name);
 int verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE *errors);
 
 /*
+ * Take the lock of changes for WHAT ("enroll"), waiting at most TIMEOUT_MS, as a descriptor in *FD
+ * that unlocks when closed. ERROR_UNREACHABLE, naming the holder's pid, if it is still held then.
+ */
+bool verbs_lock_changes(const struct settings *s, const char *what, int timeout_ms, int *fd,
+                        struct error *err);
+
+/*
  * Exit statuses of verbs_serve that no verb has: the peer may not use that verb; there is none of
  * that name for a remote peer.
  */

@@ -1,0 +1,457 @@
+/* enroll - see enroll.h. */
+#include "agent/enroll.h"
+
+#include "agent/enroll_output.h"
+#include "agent/enroll_plan.h"
+#include "agent/install.h"
+#include "agent/services.h"
+#include "common/bundle.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/systemd.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define UNIT "kpropctl-agent.service"
+
+enum { CHUNK = 64 * 1024, LOCK_WAIT_MS = 30 * 1000, JOB_TIMEOUT = 60, NAME_SIZE = 256 };
+
+/* One enrolment. */
+struct enrolment {
+    const struct settings *settings;
+    bool dry_run, replace, no_start, json;
+    const char *as; /* --host, or NULL */
+    struct bundle bundle;
+    struct enroll_plan plan;
+    struct enroll_report report;
+    struct error failure; /* of the agent's start: the files are in place then */
+};
+
+static bool
+read_options(const struct verb_call *call, struct enrolment *e, struct error *err)
+{
+    for (size_t i = 0; i < call->argc; i++) {
+        const char *word = call->argv[i];
+
+        if (strcmp(word, "--dry-run") == 0)
+            e->dry_run = true;
+        else if (strcmp(word, "--replace") == 0)
+            e->replace = true;
+        else if (strcmp(word, "--no-start") == 0)
+            e->no_start = true;
+        else if (strcmp(word, "--json") == 0)
+            e->json = true;
+        else if (strcmp(word, "--host") == 0 && i + 1 < call->argc)
+            e->as = call->argv[++i];
+        else {
+            error_set(err, ERROR_USAGE, "cannot use argument '%.64s'", word);
+            return error_hint(err, "Usage: kpropctl-agent enroll [--dry-run] [--replace] "
+                                   "[--host NAME] [--no-start] [--json] <BUNDLE");
+        }
+    }
+    return true;
+}
+
+/* --- the bundle --- */
+
+static bool
+read_input(struct buffer *input, struct error *err)
+{
+    static const char how[] = "On the primary: kpropctl enroll HOST | ssh root@HOST kpropctl-agent "
+                              "enroll";
+    ssize_t n;
+
+    if (isatty(STDIN_FILENO)) {
+        error_set(err, ERROR_USAGE, "cannot read a bundle: standard input is a terminal");
+        return error_hint(err, how);
+    }
+    do {
+        size_t left = input->max - input->len, size = left < CHUNK ? left : CHUNK;
+        unsigned char *p;
+
+        if (left == 0)
+            return error_set(err, ERROR_REFUSED, "cannot take the bundle: larger than %u bytes",
+                             BUNDLE_MAX);
+        p = buffer_reserve(input, size);
+        if (p == NULL)
+            return error_memory(err);
+        n = read(STDIN_FILENO, p, size);
+        if (n > 0)
+            input->len += (size_t)n;
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    if (n < 0)
+        return error_errno(err, ERROR_FAILED, errno, "cannot read the bundle");
+    if (input->len > 0)
+        return true;
+    error_set(err, ERROR_REFUSED, "cannot read a bundle: standard input is empty");
+    return error_hint(err, "See what the command before the pipe said; %s", how);
+}
+
+/* This host's name, and its canonical one ("" if there is none). */
+static void
+own_names(char *name, char *canonical)
+{
+    struct addrinfo hints = { .ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM }, *found = NULL;
+
+    name[0] = canonical[0] = '\0';
+    gethostname(name, NAME_SIZE - 1);
+    name[NAME_SIZE - 1] = '\0';
+    if (getaddrinfo(name, NULL, &hints, &found) == 0) {
+        if (found->ai_canonname != NULL)
+            snprintf(canonical, NAME_SIZE, "%s", found->ai_canonname);
+        freeaddrinfo(found);
+    }
+}
+
+static bool
+is_host_name(const char *name)
+{
+    if (!isalnum((unsigned char)name[0]) || strlen(name) >= NAME_SIZE)
+        return false;
+    for (; *name != '\0'; name++) {
+        if (!isalnum((unsigned char)*name) && *name != '-' && *name != '.' && *name != '_')
+            return false;
+    }
+    return true;
+}
+
+/* Is the bundle for this host, which is not the primary itself? */
+static bool
+check_host(struct enrolment *e, struct error *err)
+{
+    const char *host = e->report.host;
+    char name[NAME_SIZE], canonical[NAME_SIZE], own[NAME_SIZE + 8];
+
+    own_names(name, canonical);
+    if (!is_host_name(host))
+        return error_set(err, ERROR_REFUSED, "cannot take the bundle: it is for no valid host");
+    if (strcasecmp(host, e->as != NULL ? e->as : name) != 0 &&
+        (e->as != NULL || strcasecmp(host, canonical) != 0)) {
+        error_set(err, ERROR_REFUSED, "cannot take the bundle: it is for %s, and this host is %s",
+                  host,
+                  e->as != NULL          ? e->as
+                  : canonical[0] != '\0' ? canonical
+                                         : name);
+        if (e->as == NULL)
+            error_hint(err,
+                       "On the primary: kpropctl enroll %s; or, if this is %s after all, give its "
+                       "name with --host %s",
+                       canonical[0] != '\0' ? canonical : name, host, host);
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(own, sizeof(own), "host/%s@", i == 0 ? name : canonical);
+        if (own[5] != '@' && strncasecmp(e->report.primary, own, strlen(own)) == 0) {
+            error_set(err, ERROR_REFUSED, "cannot enroll %s: it is the realm's primary itself",
+                      host);
+            return error_hint(err, "Run this on the host that is to be a replica");
+        }
+    }
+    return true;
+}
+
+/* Do the parts speak of one realm? */
+static bool
+check_realm(struct enrolment *e, struct error *err)
+{
+    const char *primary = e->report.primary, *at = strchr(primary, '@');
+
+    if (strncmp(primary, "host/", 5) == 0 && at != NULL && strcmp(at + 1, e->report.realm) == 0 &&
+        strpbrk(e->report.realm, " \t/@\\{}=") == NULL)
+        return true;
+    return error_set(err, ERROR_REFUSED,
+                     "cannot take the bundle: its primary %s is not host/… of "
+                     "its realm %s",
+                     primary, e->report.realm);
+}
+
+static bool
+take_bundle(struct enrolment *e, struct error *err)
+{
+    struct buffer input;
+    bool ok;
+
+    buffer_init(&input, BUNDLE_MAX + 1); /* the one byte shows that it is too long */
+    ok = read_input(&input, err) && bundle_read(input.data, input.len, &e->bundle, err);
+    buffer_free_secret(&input);
+    if (!ok)
+        return false;
+    e->report.host = bundle_string(&e->bundle, BUNDLE_HOST);
+    e->report.realm = bundle_string(&e->bundle, BUNDLE_REALM);
+    e->report.primary = bundle_string(&e->bundle, BUNDLE_PRIMARY);
+    return check_host(e, err) && check_realm(e, err);
+}
+
+/* --- this host --- */
+
+/* A host where kadmind runs is a primary, of this realm or of another. */
+static bool
+check_kadmind(struct error *err)
+{
+    struct service_state kadmind;
+    struct systemd *sd = NULL;
+    struct error ignored;
+    bool ok;
+
+    if (!systemd_open(&sd, &ignored))
+        sd = NULL;
+    ok = services_see(sd, SERVICE_KADMIND, NULL, 0, &kadmind, err);
+    systemd_close(sd);
+    if (!ok || kadmind.pid == 0)
+        return ok;
+    error_set(err, ERROR_REFUSED,
+              "cannot enroll this host: kadmind (pid %d) runs here, so it is a primary",
+              (int)kadmind.pid);
+    return error_hint(err,
+                      "Run this on the host that is to be a replica; if it is this one: "
+                      "systemctl disable --now %s",
+                      kadmind.unit != NULL ? kadmind.unit : "krb5-admin-server");
+}
+
+/* Take the lock of changes; say so when it has to be waited for. */
+static bool
+lock(struct enrolment *e, int *fd, FILE *errors, struct error *err)
+{
+    if (verbs_lock_changes(e->settings, "enroll", 0, fd, err))
+        return true;
+    if (err->code != ERROR_UNREACHABLE)
+        return false;
+    fprintf(errors, "kpropctl-agent: %s: waiting for it\n", strchr(err->text, ':') + 2);
+    error_clear(err);
+    return verbs_lock_changes(e->settings, "enroll", LOCK_WAIT_MS, fd, err);
+}
+
+static bool
+recover(struct enrolment *e, struct error *err)
+{
+    enum install_recovered what;
+
+    if (e->dry_run) {
+        if (!install_pending(e->settings->state))
+            return true;
+        error_set(err, ERROR_UNREACHABLE, "cannot look at this host: an enrolment was killed here");
+        return error_hint(err, "Enroll it without --dry-run, or start the agent: either completes "
+                               "or undoes that one first");
+    }
+    if (!install_recover(e->settings->state, &what, err))
+        return false;
+    e->report.recovered = what == INSTALL_COMPLETED ? "completed"
+                          : what == INSTALL_UNDONE  ? "undone"
+                                                    : NULL;
+    return true;
+}
+
+/* --- doing it --- */
+
+static bool
+refuse_conflicts(struct enrolment *e, struct error *err)
+{
+    const struct enroll_target *first = NULL;
+
+    if (enroll_plan_count(&e->plan, ENROLL_CONFLICT) == 0)
+        return true;
+    for (size_t i = 0; first == NULL && i < e->plan.count; i++) {
+        if (e->plan.targets[i].action == ENROLL_CONFLICT)
+            first = &e->plan.targets[i];
+    }
+    error_set(err, ERROR_REFUSED, "cannot enroll this host: %s: %s", first->path, first->detail);
+    return error_hint(err, "Nothing was changed. If the bundle is right, run this again with "
+                           "--replace: backups are kept");
+}
+
+static bool
+install(struct enrolment *e, struct error *err)
+{
+    struct install_file files[ENROLL_TARGETS];
+    size_t index[ENROLL_TARGETS], count = 0;
+
+    memset(files, 0, sizeof(files));
+    for (size_t i = 0; i < e->plan.count; i++) {
+        const struct enroll_target *t = &e->plan.targets[i];
+
+        if (t->action == ENROLL_UNCHANGED)
+            continue;
+        index[count] = i;
+        files[count++] = (struct install_file){ .path = t->path,
+                                                .data = t->content.data,
+                                                .len = t->content.len,
+                                                .mode = t->mode,
+                                                .uid = t->uid,
+                                                .gid = t->gid,
+                                                .folder_mode = t->folder_mode,
+                                                .exists = t->exists,
+                                                .seen = t->seen };
+    }
+    if (!install_files(e->settings->state, files, count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        snprintf(e->plan.targets[index[i]].backup, PATH_MAX, "%s", files[i].backup);
+    return true;
+}
+
+/* kpropd receives into a folder that it does not make. */
+static bool
+make_data_folder(struct enrolment *e, struct error *err)
+{
+    static const char *const names[] = { "spool", "database" };
+    char folder[PATH_MAX];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        const char *path = json_string_value(json_object_get(e->plan.paths, names[i]));
+        const char *slash = path == NULL ? NULL : strrchr(path, '/');
+
+        if (slash == NULL || slash == path)
+            continue;
+        snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+        if (access(folder, F_OK) != 0 && !file_make_folder(folder, 0700, err))
+            return false;
+    }
+    return true;
+}
+
+static bool
+run_agent(struct enrolment *e, bool changed, struct error *err)
+{
+    struct unit_state state;
+    struct systemd *sd = NULL;
+    bool ok;
+
+    if (!systemd_open(&sd, err))
+        return false;
+    ok = systemd_state(sd, UNIT, &state, err);
+    if (ok && !state.exists) {
+        e->report.agent = "not started";
+        e->report.agent_text = "it has no unit " UNIT " here; make it start at boot, and now: "
+                               "kpropctl-agent";
+    } else if (ok) {
+        bool runs = state.pid != 0;
+
+        if (!runs || changed)
+            ok = systemd_run(sd, UNIT, runs ? SYSTEMD_RESTART : SYSTEMD_START, JOB_TIMEOUT, err);
+        if (ok && strcmp(state.enabled, "enabled") != 0)
+            ok = systemd_enable(sd, UNIT, err);
+        e->report.agent = !ok       ? "not started"
+                          : !runs   ? "started"
+                          : changed ? "restarted"
+                                    : "running";
+    }
+    systemd_close(sd);
+    return ok;
+}
+
+/* Start the agent with what is new. Where that fails the files are in place all the same. */
+static bool
+start_agent(struct enrolment *e, bool changed, struct error *err)
+{
+    if (e->no_start) {
+        e->report.agent = "not started";
+        e->report.agent_text = "as asked for; systemctl restart kpropctl-agent";
+        return true;
+    }
+    if (!systemd_runs_here()) {
+        e->report.agent = "not started";
+        e->report.agent_text = access("/etc/init.d/kpropctl-agent", X_OK) == 0
+                                   ? "no systemd runs here; /etc/init.d/kpropctl-agent restart"
+                                   : "no systemd runs here; make it start at boot, and now: "
+                                     "kpropctl-agent";
+        return true;
+    }
+    if (run_agent(e, changed, err))
+        return true;
+    error_prefix(err, "the files are in place, but the agent does not run");
+    return error_hint(err, "See `journalctl -u kpropctl-agent`, then: systemctl restart "
+                           "kpropctl-agent");
+}
+
+static bool
+enroll(struct enrolment *e, FILE *errors, struct error *err)
+{
+    bool changed = false, ok;
+    int fd = -1;
+
+    ok = take_bundle(e, err) && check_kadmind(err) && lock(e, &fd, errors, err) &&
+         recover(e, err) && enroll_plan_make(&e->bundle, e->settings, e->replace, &e->plan, err);
+    if (e->plan.count > 0 && (ok || enroll_plan_count(&e->plan, ENROLL_CONFLICT) > 0))
+        e->report.plan = &e->plan;
+    if (ok && !e->dry_run) {
+        changed = enroll_plan_count(&e->plan, ENROLL_UNCHANGED) < e->plan.count;
+        ok = refuse_conflicts(e, err) && make_data_folder(e, err) && install(e, err);
+        if (ok && changed)
+            log_notice("enrolled as a replica of realm %s", e->report.realm);
+    }
+    enroll_plan_unlock(&e->plan);
+    if (fd >= 0)
+        close(fd);
+    return ok && (e->dry_run || start_agent(e, changed, err));
+}
+
+int
+enroll_console(const struct verb_call *call, FILE *out, FILE *errors)
+{
+    static const struct rlimit no_core = { 0, 0 };
+    struct enrolment e = { .settings = call->settings };
+    struct error err;
+    json_t *json;
+    bool ok;
+
+    error_clear(&err);
+    bundle_init(&e.bundle);
+    setrlimit(RLIMIT_CORE, &no_core);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    ok = read_options(call, &e, &err);
+    e.report.dry_run = e.dry_run;
+    ok = ok && enroll(&e, errors, &err);
+    if (e.json) {
+        json = enroll_json(&e.report, ok ? NULL : &err);
+        json_dumpf(json, out, JSON_INDENT(2));
+        fputc('\n', out);
+        json_decref(json);
+    } else {
+        enroll_print(&e.report, !ok, out);
+    }
+    fflush(out);
+    if (!ok)
+        fprintf(errors, "kpropctl-agent: %s\n%s%s", err.text, err.hint,
+                err.hint[0] != '\0' ? "\n" : "");
+    enroll_plan_free(&e.plan);
+    bundle_free(&e.bundle);
+    return ok ? 0 : err.code;
+}
+
+bool
+enroll_verb(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    (void)call;
+    *reply = NULL;
+    return error_set(err, ERROR_REFUSED, "cannot enroll: only at the host's own console");
+}
+
+void
+enroll_recover(const struct settings *settings)
+{
+    enum install_recovered what = INSTALL_NOTHING;
+    struct error err;
+    int fd;
+
+    error_clear(&err);
+    if (!install_pending(settings->state))
+        return;
+    if (!verbs_lock_changes(settings, "the recovery of an enrolment", 0, &fd, &err)) {
+        log_warning("%s", err.text);
+        return;
+    }
+    if (!install_recover(settings->state, &what, &err))
+        log_error("%s", err.text);
+    else if (what != INSTALL_NOTHING)
+        log_notice("an enrolment that was killed has been %s",
+                   what == INSTALL_COMPLETED ? "completed" : "undone");
+    close(fd);
+}

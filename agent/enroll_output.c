@@ -1,0 +1,128 @@
+/* enroll_output - see enroll_output.h. */
+#include "agent/enroll_output.h"
+
+#include <string.h>
+
+static const char *
+action_word(enum enroll_action action, bool dry_run)
+{
+    switch (action) {
+    case ENROLL_CREATE:
+        return dry_run ? "create" : "created";
+    case ENROLL_MERGE:
+        return dry_run ? "merge" : "merged";
+    case ENROLL_REPLACE:
+        return dry_run ? "replace" : "replaced";
+    case ENROLL_CONFLICT:
+        return "conflict";
+    case ENROLL_UNCHANGED:
+        break;
+    }
+    return "unchanged";
+}
+
+/* The values of LIST on one line. */
+static void
+print_values(const json_t *list, FILE *out)
+{
+    const json_t *value;
+    size_t i;
+
+    if (json_array_size(list) == 0)
+        fputs("nothing", out);
+    json_array_foreach(list, i, value)
+        fprintf(out, "%s%s", i > 0 ? ", " : "", json_string_value(value));
+}
+
+/* The settings that do not stay as they are, a line for each. */
+static void
+print_differences(const struct enroll_target *t, FILE *out)
+{
+    const json_t *d;
+    size_t i;
+
+    json_array_foreach(t->differences, i, d)
+    {
+        const char *action = json_string_value(json_object_get(d, "action"));
+
+        if (action == NULL || (strcmp(action, "replace") != 0 && strcmp(action, "conflict") != 0))
+            continue;
+        fprintf(out, "             %s: here ", json_string_value(json_object_get(d, "relation")));
+        print_values(json_object_get(d, "here"), out);
+        fputs(", in the bundle ", out);
+        print_values(json_object_get(d, "bundle"), out);
+        fputc('\n', out);
+    }
+}
+
+static void
+print_target(const struct enroll_target *t, bool dry_run, FILE *out)
+{
+    fprintf(out, "  %-10s %s%s%s\n", action_word(t->action, dry_run), t->path,
+            t->detail[0] != '\0' ? ": " : "", t->detail);
+    print_differences(t, out);
+    if (t->backup[0] != '\0')
+        fprintf(out, "             the old one is %s\n", t->backup);
+}
+
+void
+enroll_print(const struct enroll_report *r, bool failed, FILE *out)
+{
+    size_t conflicts = 0, same = 0, count = 0;
+
+    if (r->recovered != NULL)
+        fprintf(out, "an enrolment that was killed before has been %s\n", r->recovered);
+    if (r->plan != NULL) {
+        conflicts = enroll_plan_count(r->plan, ENROLL_CONFLICT);
+        same = enroll_plan_count(r->plan, ENROLL_UNCHANGED);
+        count = r->plan->count;
+        fprintf(out, "%s as a replica of realm %s, propagated by %s\n", r->host, r->realm,
+                r->primary);
+        for (size_t i = 0; i < count; i++)
+            print_target(&r->plan->targets[i], r->dry_run || failed, out);
+    }
+    if (r->agent != NULL)
+        fprintf(out, "  %-10s kpropctl-agent%s%s\n", r->agent, r->agent_text != NULL ? ": " : "",
+                r->agent_text != NULL ? r->agent_text : "");
+    if (failed)
+        return;
+    if (r->dry_run) {
+        if (conflicts > 0)
+            fputs("dry run: nothing was changed; it would be refused for the conflicts, unless "
+                  "--replace is given\n",
+                  out);
+        else
+            fprintf(out, "dry run: nothing was changed%s\n",
+                    same == count ? ", and nothing would be: it is enrolled already" : "");
+        return;
+    }
+    fprintf(out, "%s\nNext, on the primary: kpropctl setup-slave %s\n",
+            same == count ? "already enrolled: nothing had to be changed" : "enrolled", r->host);
+}
+
+static json_t *
+target_json(const struct enroll_target *t)
+{
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:O?}", "what", t->what, "path", t->path,
+                     "action", action_word(t->action, true), "detail",
+                     t->detail[0] != '\0' ? t->detail : NULL, "backup",
+                     t->backup[0] != '\0' ? t->backup : NULL, "differences", t->differences);
+}
+
+json_t *
+enroll_json(const struct enroll_report *r, const struct error *err)
+{
+    json_t *files = json_array();
+    bool changed = false;
+
+    for (size_t i = 0; r->plan != NULL && i < r->plan->count; i++) {
+        json_array_append_new(files, target_json(&r->plan->targets[i]));
+        changed = changed || r->plan->targets[i].action != ENROLL_UNCHANGED;
+    }
+    return json_pack("{s:s?, s:s?, s:s?, s:b, s:b, s:s?, s:o, s:s?, s:s?, s:s?, s:s?}", "host",
+                     r->host, "realm", r->realm, "primary", r->primary, "dry_run", r->dry_run,
+                     "changed", changed && err == NULL && !r->dry_run, "recovered", r->recovered,
+                     "files", files, "agent", r->agent, "agent_text", r->agent_text, "error",
+                     err == NULL ? NULL : err->text, "hint",
+                     err == NULL || err->hint[0] == '\0' ? NULL : err->hint);
+}
