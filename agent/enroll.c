@@ -34,6 +34,21 @@ struct enrolment {
     struct error failure; /* of the agent's start: the files are in place then */
 };
 
+static void
+usage(FILE *out)
+{
+    fputs("Usage: kpropctl-agent enroll [OPTION...] <BUNDLE\n"
+          "On the primary: kpropctl enroll HOST | ssh root@HOST kpropctl-agent enroll\n"
+          "\n"
+          "  --dry-run    show what would be done\n"
+          "  --replace    what is here and contradicts the bundle gives way\n"
+          "  --host NAME  this host is NAME, where it cannot tell so itself\n"
+          "  --no-start   leave the agent as it is\n"
+          "  --json       tell a program\n"
+          "  --help       this text\n",
+          out);
+}
+
 static bool
 read_options(const struct verb_call *call, struct enrolment *e, struct error *err)
 {
@@ -52,8 +67,7 @@ read_options(const struct verb_call *call, struct enrolment *e, struct error *er
             e->as = call->argv[++i];
         else {
             error_set(err, ERROR_USAGE, "cannot use argument '%.64s'", word);
-            return error_hint(err, "Usage: kpropctl-agent enroll [--dry-run] [--replace] "
-                                   "[--host NAME] [--no-start] [--json] <BUNDLE");
+            return error_hint(err, "Try 'kpropctl-agent enroll --help'");
         }
     }
     return true;
@@ -401,6 +415,10 @@ enroll_console(const struct verb_call *call, FILE *out, FILE *errors)
     json_t *json;
     bool ok;
 
+    if (call->argc == 1 && strcmp(call->argv[0], "--help") == 0) {
+        usage(out);
+        return 0;
+    }
     error_clear(&err);
     bundle_init(&e.bundle);
     setrlimit(RLIMIT_CORE, &no_core);
