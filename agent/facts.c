@@ -252,15 +252,16 @@ facts_acl(const char *file)
 
 /* Without systemd the processes are still seen. */
 static json_t *
-facts_service(struct systemd *sd, enum service service, const char *unit, int port)
+facts_service(struct systemd *sd, struct processes *all, enum service service, const char *unit,
+              int port)
 {
     struct service_state state;
     struct error err;
     json_t *object;
 
     error_clear(&err);
-    if (!services_see(sd, service, unit, port, &state, &err) &&
-        !services_see(NULL, service, unit, port, &state, &err))
+    if (!services_see_among(all, sd, service, unit, port, &state, &err) &&
+        !services_see_among(all, NULL, service, unit, port, &state, &err))
         return json_null();
     object = services_json(service, &state);
     if (service == SERVICE_KPROPD && object != NULL) {
@@ -303,7 +304,7 @@ space_of(const char *path)
 }
 
 static json_t *
-facts_load(const struct realm *realm)
+facts_load(const struct realm *realm, struct processes *all)
 {
     struct loader_progress progress;
     double since;
@@ -313,7 +314,7 @@ facts_load(const struct realm *realm)
     if (progress.running)
         return json_pack("{s:b, s:f, s:i, s:s}", "running", true, "since", progress.since, "pid",
                          progress.pid, "stage", progress.stage);
-    if (kpropd_load_running(&pid, &since))
+    if (kpropd_load_running(all, &pid, &since))
         return json_pack("{s:b, s:f, s:i, s:n}", "running", true, "since", since, "pid", (int)pid,
                          "stage");
     return json_pack("{s:b, s:n, s:n, s:n}", "running", false, "since", "pid", "stage");
@@ -351,6 +352,29 @@ facts_database(const struct realm *realm, const json_t *last)
     return json_pack("{s:b, s:I, s:n, s:n, s:O?, s:O?, s:b, s:s?}", "exists", exists, "bytes",
                      (json_int_t)bytes, "opens", "error", "principals", principals, "policies",
                      policies, "replaced", replaced, "identity", identified ? identity.text : NULL);
+}
+
+/* What a running load works with is no leftover: where there is some, the load is looked for once
+ * more, since it may have begun behind the look at the processes. */
+static void
+add_load(json_t *facts, const struct realm *realm, struct processes *all)
+{
+    json_t *load = facts_load(realm, all), *leftovers = json_null();
+
+    if (!json_is_true(json_object_get(load, "running")))
+        leftovers = leftovers_find(realm);
+    if (json_array_size(leftovers) > 0) {
+        processes_free(all);
+        processes_init(all);
+        json_decref(load);
+        load = facts_load(realm, all);
+    }
+    if (json_is_true(json_object_get(load, "running"))) {
+        json_decref(leftovers);
+        leftovers = json_null();
+    }
+    json_object_set_new(facts, "load", load);
+    json_object_set_new(facts, "leftovers", leftovers);
 }
 
 /* What the primary announced and has not sent yet, or null. */
@@ -398,9 +422,12 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
         struct systemd *sd)
 {
     const char *state = call->settings->state;
-    json_t *facts = json_object(), *last, *good, *load;
+    json_t *facts = json_object(), *last, *good;
     struct kpropd_place place;
+    struct processes all;
     struct error ignored;
+
+    processes_init(&all);
 
     if (!kpropd_place(call->settings, realm->name, &place, &ignored))
         memset(&place, 0, sizeof(place));
@@ -413,20 +440,16 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
     json_object_set_new(facts, "services", facts_services(&place));
     json_object_set_new(facts, "keytab", facts_keytab(context, realm->keytab));
     json_object_set_new(facts, "acl", facts_acl(realm->kpropd_acl));
-    json_object_set_new(facts, "kadmind", facts_service(sd, SERVICE_KADMIND, NULL, 0));
+    json_object_set_new(facts, "kadmind", facts_service(sd, &all, SERVICE_KADMIND, NULL, 0));
     json_object_set_new(facts, "kpropd",
-                        facts_service(sd, SERVICE_KPROPD, kpropd_unit(&place), place.port));
-    json_object_set_new(facts, "kdc", facts_service(sd, SERVICE_KDC, NULL, realm->kdc_port));
+                        facts_service(sd, &all, SERVICE_KPROPD, kpropd_unit(&place), place.port));
+    json_object_set_new(facts, "kdc", facts_service(sd, &all, SERVICE_KDC, NULL, realm->kdc_port));
     json_object_set_new(facts, "stash", facts_stash(realm->stash));
     json_object_set_new(facts, "space",
                         json_pack("{s:o, s:o}", "database", space_of(realm->database), "spool",
                                   space_of(realm->spool)));
-    load = facts_load(realm);
     json_object_set_new(facts, "security", facts_security(sd));
-    json_object_set_new(facts, "load", load);
-    json_object_set_new(facts, "leftovers",
-                        json_is_true(json_object_get(load, "running")) ? json_null()
-                                                                       : leftovers_find(realm));
+    add_load(facts, realm, &all);
     json_object_set_new(facts, "database", facts_database(realm, last));
     json_object_set_new(facts, "last", last == NULL ? json_null() : last);
     json_object_set_new(facts, "last_good", good == NULL ? json_null() : good);
@@ -435,6 +458,7 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
                         json_integer((json_int_t)announcement_greatest(state, realm->name)));
     /* Last, so that it is the nearest to the moment of the answer: clocks are compared by it. */
     json_object_set_new(facts, "time", json_real(clock_wall()));
+    processes_free(&all);
     return facts;
 }
 

@@ -76,7 +76,7 @@ kpropd_loader_state(const struct service_state *state, bool *dropin, bool *runni
 }
 
 bool
-kpropd_load_running(pid_t *pid, double *since)
+kpropd_load_running(struct processes *all, pid_t *pid, double *since)
 {
     static const char *const loaders[] = { "kpropctl-loader", "kdb5_util", NULL };
     char path[64];
@@ -84,7 +84,7 @@ kpropd_load_running(pid_t *pid, double *since)
 
     *pid = 0;
     *since = 0;
-    if (processes_find(loaders, pid, 1) == 0)
+    if (processes_find(all, loaders, pid, 1) == 0)
         return false;
     snprintf(path, sizeof(path), "/proc/%d", (int)*pid);
     if (stat(path, &st) == 0)
@@ -238,11 +238,14 @@ static bool
 wait_for_load(const char *verb, int seconds, struct error *err)
 {
     static const struct timespec nap = { 0, 250 * 1000 * 1000 };
+    struct processes all;
     double since;
     pid_t pid;
 
-    for (int i = 0; kpropd_load_running(&pid, &since); i++) {
+    processes_init(&all);
+    for (int i = 0; kpropd_load_running(&all, &pid, &since); i++) {
         if (i >= seconds * 4) {
+            processes_free(&all);
             error_set(err, ERROR_UNREACHABLE,
                       "cannot %s kpropd: a load (pid %d) has not ended after %d s", verb, (int)pid,
                       seconds);
@@ -251,7 +254,10 @@ wait_for_load(const char *verb, int seconds, struct error *err)
         if (i % 8 == 0)
             verbs_progress("waiting for the load of pid %d to end", (int)pid);
         nanosleep(&nap, NULL);
+        processes_free(&all);
+        processes_init(&all);
     }
+    processes_free(&all);
     return true;
 }
 

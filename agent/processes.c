@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_COMMAND = 64 * 1024, MAX_LISTENERS = 64 };
+enum { MAX_COMMAND = 64 * 1024, MAX_LISTENERS = 64, MAX_PROCESSES = 1 << 20 };
 
 /* A process that ends meanwhile is no error. */
 static bool
@@ -50,39 +50,84 @@ in_our_network(pid_t pid)
     return mine < 0 || other < 0 || (mine == other && memcmp(ours, theirs, (size_t)mine) == 0);
 }
 
-static bool
-is_called(pid_t pid, const char *const *names)
-{
-    char path[64], comm[64];
-    ssize_t len;
+/* One process: what is in /proc/PID/comm. */
+struct named {
+    pid_t pid;
+    char name[16];
+};
 
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-    len = proc_read(path, comm, sizeof(comm));
-    if (len > 0 && comm[len - 1] == '\n')
-        comm[len - 1] = '\0';
-    for (; len > 0 && *names != NULL; names++) {
-        if (strcmp(comm, *names) == 0)
-            return true;
-    }
-    return false;
+/* In one read: a name has at most 15 bytes and a newline. */
+static bool
+read_name(int proc, const char *pid, char *name, size_t size)
+{
+    char path[64];
+    ssize_t len;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/comm", pid);
+    fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    len = read(fd, name, size - 1);
+    close(fd);
+    if (len <= 0)
+        return false;
+    name[len] = '\0';
+    name[strcspn(name, "\n")] = '\0';
+    return true;
 }
 
-size_t
-processes_find(const char *const *names, pid_t *pids, size_t max)
+static void
+read_all(struct processes *all)
 {
     DIR *dir = opendir("/proc");
     struct dirent *entry;
-    size_t found = 0;
 
-    while (dir != NULL && found < max && (entry = readdir(dir)) != NULL) {
-        pid_t pid = (pid_t)atoi(entry->d_name);
+    all->read = true;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        struct named one = { .pid = (pid_t)atoi(entry->d_name) };
+        char name[32];
 
-        if (isdigit((unsigned char)entry->d_name[0]) && is_called(pid, names) &&
-            in_our_network(pid))
-            pids[found++] = pid;
+        if (!isdigit((unsigned char)entry->d_name[0]) ||
+            !read_name(dirfd(dir), entry->d_name, name, sizeof(name)))
+            continue;
+        snprintf(one.name, sizeof(one.name), "%.15s", name);
+        buffer_add(&all->list, &one, sizeof(one));
     }
     if (dir != NULL)
         closedir(dir);
+}
+
+void
+processes_init(struct processes *all)
+{
+    all->read = false;
+    buffer_init(&all->list, MAX_PROCESSES * sizeof(struct named));
+}
+
+void
+processes_free(struct processes *all)
+{
+    buffer_free(&all->list);
+}
+
+size_t
+processes_find(struct processes *all, const char *const *names, pid_t *pids, size_t max)
+{
+    const struct named *list;
+    size_t found = 0;
+
+    if (!all->read)
+        read_all(all);
+    list = (const struct named *)(const void *)all->list.data;
+    for (size_t i = 0; i < all->list.len / sizeof(*list) && found < max; i++) {
+        bool called = false;
+
+        for (const char *const *name = names; *name != NULL && !called; name++)
+            called = strcmp(list[i].name, *name) == 0;
+        if (called && in_our_network(list[i].pid))
+            pids[found++] = list[i].pid;
+    }
     return found;
 }
 

@@ -5,15 +5,25 @@
 #ifndef KPC_AGENT_PROCESSES_H
 #define KPC_AGENT_PROCESSES_H
 
+#include "common/buffers.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+/* The names of all processes, as of one look at /proc: taken when first asked for. */
+struct processes {
+    bool read;
+    struct buffer list;
+};
+void processes_init(struct processes *all);
+void processes_free(struct processes *all);
 
 /*
  * Pids of at most MAX processes of this network namespace whose program has one of
  * NAMES (/proc/PID/comm; ended by NULL); the number found.
  */
-size_t processes_find(const char *const *names, pid_t *pids, size_t max);
+size_t processes_find(struct processes *all, const char *const *names, pid_t *pids, size_t max);
 
 /*
  * True if PID has option OPTION ("-p") in its command line; its value (the next word, or what

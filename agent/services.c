@@ -1,7 +1,6 @@
 /* services - see services.h. */
 #include "agent/services.h"
 
-#include "agent/processes.h"
 #include "common/process.h"
 
 #include <stdio.h>
@@ -77,7 +76,8 @@ see_sockets(const struct row *row, int port, pid_t pid, struct service_state *s)
  * the service is one of SEVERAL, those that do not listen on its port are another's.
  */
 static void
-see_processes(const struct row *row, int port, bool several, struct service_state *s)
+see_processes(const struct row *row, int port, bool several, struct processes *all,
+              struct service_state *s)
 {
     struct process_info info;
     pid_t pids[64];
@@ -86,7 +86,7 @@ see_processes(const struct row *row, int port, bool several, struct service_stat
     if (s->state.pid != 0)
         see_sockets(row, port, s->state.pid, s);
     if (!s->listening && (s->pid == 0 || port != 0))
-        count = processes_find(row->programs, pids, sizeof(pids) / sizeof(pids[0]));
+        count = processes_find(all, row->programs, pids, sizeof(pids) / sizeof(pids[0]));
     for (size_t i = 0; i < count && !s->listening; i++)
         see_sockets(row, port, pids[i], s);
     if (several && !s->listening && s->state.pid == 0)
@@ -97,14 +97,27 @@ see_processes(const struct row *row, int port, bool several, struct service_stat
 }
 
 bool
-services_see(struct systemd *sd, enum service service, const char *unit, int port,
-             struct service_state *s, struct error *err)
+services_see_among(struct processes *all, struct systemd *sd, enum service service,
+                   const char *unit, int port, struct service_state *s, struct error *err)
 {
     memset(s, 0, sizeof(*s));
     if (sd != NULL && !see_unit(sd, &rows[service], unit, s, err))
         return false;
-    see_processes(&rows[service], port, unit != NULL, s);
+    see_processes(&rows[service], port, unit != NULL, all, s);
     return true;
+}
+
+bool
+services_see(struct systemd *sd, enum service service, const char *unit, int port,
+             struct service_state *s, struct error *err)
+{
+    struct processes all;
+    bool ok;
+
+    processes_init(&all);
+    ok = services_see_among(&all, sd, service, unit, port, s, err);
+    processes_free(&all);
+    return ok;
 }
 
 _Static_assert(sizeof(((struct service_state *)0)->command) ==

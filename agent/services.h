@@ -5,6 +5,7 @@
 #ifndef KPC_AGENT_SERVICES_H
 #define KPC_AGENT_SERVICES_H
 
+#include "agent/processes.h"
 #include "common/errors.h"
 #include "common/systemd.h"
 
@@ -31,6 +32,10 @@ struct service_state {
  */
 bool services_see(struct systemd *sd, enum service service, const char *unit, int port,
                   struct service_state *s, struct error *err);
+
+/* The same, with processes looked for in ALL, for several services in one look at /proc. */
+bool services_see_among(struct processes *all, struct systemd *sd, enum service service,
+                        const char *unit, int port, struct service_state *s, struct error *err);
 
 /* "kpropd", "krb5kdc", "kadmind". */
 const char *services_name(enum service service);
