@@ -2,7 +2,6 @@
 #include "kpropctl/names.h"
 
 #include <ctype.h>
-#include <ifaddrs.h>
 #include <krb5.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -10,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 bool
 names_valid(const char *host)
@@ -23,33 +23,54 @@ names_valid(const char *host)
     return true;
 }
 
-static const void *
-address_bytes(const struct sockaddr *sa, size_t *len)
+static bool
+is_loopback(const struct sockaddr *sa)
 {
-    if (sa->sa_family == AF_INET) {
-        *len = sizeof(struct in_addr);
-        return &((const struct sockaddr_in *)(const void *)sa)->sin_addr;
-    }
-    *len = sizeof(struct in6_addr);
-    return &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
+    const struct in_addr *v4 = &((const struct sockaddr_in *)(const void *)sa)->sin_addr;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
+
+    if (sa->sa_family == AF_INET)
+        return (ntohl(v4->s_addr) >> 24) == IN_LOOPBACKNET;
+    return IN6_IS_ADDR_LOOPBACK(v6) ||
+           (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
 }
 
 static bool
-address_is_local(const struct sockaddr *sa)
+same_address(const struct sockaddr *a, const struct sockaddr_storage *b)
 {
-    struct ifaddrs *list = NULL;
-    size_t len, other;
-    const void *wanted = address_bytes(sa, &len);
-    bool found = false;
+    const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+    const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
 
-    if (getifaddrs(&list) != 0)
+    if (a->sa_family != b->ss_family)
         return false;
-    for (const struct ifaddrs *p = list; p != NULL && !found; p = p->ifa_next) {
-        if (p->ifa_addr != NULL && p->ifa_addr->sa_family == sa->sa_family)
-            found = memcmp(address_bytes(p->ifa_addr, &other), wanted, len) == 0;
-    }
-    freeifaddrs(list);
-    return found;
+    if (a->sa_family == AF_INET)
+        return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+    return memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
+/* What is sent to an address of this host comes from that address: the kernel tells, without a list
+ * of all interfaces. Nothing is sent. */
+static bool
+address_is_local(const struct addrinfo *ai)
+{
+    struct sockaddr_storage to, own;
+    socklen_t len = sizeof(own);
+    bool local = is_loopback(ai->ai_addr);
+    int fd;
+
+    if (local || ai->ai_addrlen > sizeof(to))
+        return local;
+    memcpy(&to, ai->ai_addr, ai->ai_addrlen);
+    if (to.ss_family == AF_INET)
+        ((struct sockaddr_in *)(void *)&to)->sin_port = htons(9);
+    else
+        ((struct sockaddr_in6 *)(void *)&to)->sin6_port = htons(9);
+    fd = socket(ai->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    local = fd >= 0 && connect(fd, (struct sockaddr *)&to, ai->ai_addrlen) == 0 &&
+            getsockname(fd, (struct sockaddr *)&own, &len) == 0 && same_address(ai->ai_addr, &own);
+    if (fd >= 0)
+        close(fd);
+    return local;
 }
 
 /* host/HOST@REALM by krb5's own rules; HOST NULL means this host. */
@@ -107,7 +128,7 @@ names_look_up(const char *host, const char *realm, struct names *names, struct e
                   host != NULL ? host : names->host);
         return error_hint(err, "check the spelling, or add the host to DNS or /etc/hosts");
     }
-    names->local = address_is_local(list->ai_addr);
+    names->local = address_is_local(list);
     getnameinfo(list->ai_addr, list->ai_addrlen, names->address, sizeof(names->address), NULL, 0,
                 NI_NUMERICHOST);
     if (getnameinfo(list->ai_addr, list->ai_addrlen, names->reverse, sizeof(names->reverse), NULL,
@@ -140,7 +161,7 @@ names_is_local(const char *host)
     bool local = false;
 
     for (const struct addrinfo *ai = list; ai != NULL && !local; ai = ai->ai_next)
-        local = address_is_local(ai->ai_addr);
+        local = address_is_local(ai);
     if (list != NULL)
         freeaddrinfo(list);
     return local;
