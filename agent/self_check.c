@@ -130,21 +130,34 @@ see_acl(const struct subject *s, struct judgement *j)
     return IMPOSSIBLE;
 }
 
+/* Does inetd or a socket unit start kpropd? */
+static bool
+on_demand(const struct subject *s)
+{
+    const json_t *holder;
+    size_t index;
+
+    json_array_foreach(fact(s->port, "holders", NULL), index, holder)
+    {
+        if (strcmp(fact_text(holder, "kind", NULL), "activator") == 0)
+            return true;
+    }
+    return false;
+}
+
 static enum verdict
 see_loader(const struct subject *s, struct judgement *j)
 {
-    const json_t *holder;
-    bool on_demand = false;
-    size_t index;
-
-    json_array_foreach(fact(s->port, "holders", NULL), index, holder) on_demand =
-        on_demand || strcmp(fact_text(holder, "kind", NULL), "activator") == 0;
-    return judge_loader(s->facts, s->host, on_demand, j);
+    return judge_loader(s->facts, s->host, on_demand(s), j);
 }
 
 static enum verdict
 see_kpropd(const struct subject *s, struct judgement *j)
 {
+    if (!fact_true(s->facts, "kpropd", "listening") && on_demand(s)) {
+        say(j, "kpropd is started on demand, by inetd or a socket unit");
+        return HOLDS;
+    }
     return judge_kpropd(s->facts, s->host, j);
 }
 

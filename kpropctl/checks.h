@@ -79,6 +79,8 @@ struct walk {
     struct spool *spool;
     const struct walk_listener *listener;
 
+    double deadline; /* of a health check, by clock_monotonic: what may wait, ends before */
+    bool dark;       /* the replica did not answer: it is not waited for as long again */
     struct names primary;
     struct names replica;
     struct state_memory memory; /* what is remembered of the replica, from row "name" on */
@@ -89,7 +91,8 @@ struct walk {
     struct principals *principals;
     struct remote *agent;
     json_t *facts;          /* of the agent, or NULL when a change has outdated them */
-    bool on_demand;         /* inetd or a socket unit starts kpropd there for each transfer */
+    bool on_demand;         /* inetd or a socket unit starts kpropd there for each transfer, */
+    bool port_told;         /* as far as the agent was asked: see rows_on_demand */
     double facts_skew;      /* seconds that the replica's clock is ahead */
     char damage[300];       /* why the live database there could not be read; or "" */
     struct spool_dump dump; /* what is to be on the replica; generation 0 before it is known */

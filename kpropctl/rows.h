@@ -32,6 +32,10 @@ bool make_kpropd(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_kdc(struct walk *walk, struct step *step);
 bool make_kdc(struct walk *walk, struct step *step, struct error *err);
 
+/* rows_port.c: does inetd or a socket unit start kpropd there for each transfer? Asks the agent if
+ * no row has yet. */
+bool rows_on_demand(struct walk *walk);
+
 /* rows_role.c: is the replica a primary itself? */
 enum verdict see_role(struct walk *walk, struct step *step);
 

@@ -173,31 +173,55 @@ judge_holders(struct walk *walk, struct step *step, const json_t *report)
     return HOLDS;
 }
 
-enum verdict
-see_port(struct walk *walk, struct step *step)
+/* The agent's report on kpropd's port into *REPORT, owned by the caller. */
+static bool
+fetch_report(struct walk *walk, json_t **report, struct error *err)
 {
-    json_t *report = NULL;
     struct port_spec spec;
-    enum verdict verdict;
-    struct error err;
     char number[16];
     const char *argv[] = { "port", number, NULL };
 
-    error_clear(&err);
-    if (!own_port(walk, &spec, &err)) {
-        step_error(step, &err);
-        return IMPOSSIBLE;
-    }
+    *report = NULL;
+    error_clear(err);
+    if (!own_port(walk, &spec, err))
+        return false;
     snprintf(number, sizeof(number), "%u", spec.port);
     /* A held port is status 1, with the report all the same. */
-    if (!walk_call(walk, argv, VERB_TIMEOUT, &report, &err) &&
-        json_object_get(report, "holders") == NULL) {
+    if (walk_call(walk, argv, VERB_TIMEOUT, report, err) ||
+        json_object_get(*report, "holders") != NULL) {
+        walk->on_demand = obstacle(*report, "activator") != NULL;
+        walk->port_told = true;
+        return true;
+    }
+    json_decref(*report);
+    *report = NULL;
+    return false;
+}
+
+bool
+rows_on_demand(struct walk *walk)
+{
+    json_t *report = NULL;
+    struct error ignored;
+
+    if (!walk->port_told && walk->agent != NULL)
+        fetch_report(walk, &report, &ignored);
+    json_decref(report);
+    return walk->on_demand;
+}
+
+enum verdict
+see_port(struct walk *walk, struct step *step)
+{
+    json_t *report;
+    enum verdict verdict;
+    struct error err;
+
+    if (!fetch_report(walk, &report, &err)) {
         step_error(step, &err);
-        json_decref(report);
         return IMPOSSIBLE;
     }
     verdict = judge_holders(walk, step, report);
-    walk->on_demand = obstacle(report, "activator") != NULL;
     if (verdict == HOLDS)
         step_summary(step, "port %lld on %s is %s", (long long)fact_integer(report, "port", NULL),
                      walk->replica.host,
@@ -320,7 +344,8 @@ see_reach(struct walk *walk, struct step *step)
         return IMPOSSIBLE;
     }
     if (walk->facts != NULL &&
-        json_is_false(json_object_get(json_object_get(walk->facts, "kpropd"), "listening"))) {
+        json_is_false(json_object_get(json_object_get(walk->facts, "kpropd"), "listening")) &&
+        !rows_on_demand(walk)) {
         step_summary(step, "cannot be told while kpropd does not listen on %s", walk->replica.host);
         return UNTOLD;
     }
@@ -330,7 +355,7 @@ see_reach(struct walk *walk, struct step *step)
         step_summary(step, "not tried while kpropd on %s serves a connection", walk->replica.host);
         return UNTOLD;
     }
-    code = touch_port(walk->replica.address, spec.port, walk->configuration->connect_timeout);
+    code = touch_port(walk->replica.address, spec.port, walk_patience(walk));
     if (code == 0) {
         step_summary(step, "port %d of %s can be reached from here", spec.port, walk->replica.host);
         return HOLDS;

@@ -266,10 +266,12 @@ see_loader(struct walk *walk, struct step *step)
 {
     const json_t *facts = walk_facts(walk, step);
     struct judgement j = { .hint = "" };
+    bool on_demand;
 
     if (facts == NULL)
         return IMPOSSIBLE;
-    return step_judged(step, judge_loader(facts, walk->replica.host, walk->on_demand, &j), &j);
+    on_demand = !fact_true(facts, "kpropd", "listening") && rows_on_demand(walk);
+    return step_judged(step, judge_loader(facts, walk->replica.host, on_demand, &j), &j);
 }
 
 bool
@@ -309,15 +311,17 @@ see_kpropd(struct walk *walk, struct step *step)
 {
     const json_t *facts = walk_facts(walk, step);
     struct judgement j = { .hint = "" };
+    enum verdict verdict;
 
     if (facts == NULL)
         return IMPOSSIBLE;
-    if (walk->on_demand) {
+    verdict = judge_kpropd(facts, walk->replica.host, &j);
+    if (!fact_true(facts, "kpropd", "listening") && rows_on_demand(walk)) {
         step_summary(step, "kpropd is started on demand on %s, by inetd or a socket unit",
                      walk->replica.host);
         return HOLDS;
     }
-    return step_judged(step, judge_kpropd(facts, walk->replica.host, &j), &j);
+    return step_judged(step, verdict, &j);
 }
 
 bool

@@ -1,5 +1,7 @@
 """What goes wrong on the replica while a database comes in: never told as a success, the KDC there
 issues tickets from the old database before, meanwhile and afterwards, and the next run heals."""
+import json
+
 import pytest
 
 from lab import wait_until
@@ -266,6 +268,14 @@ def test_kpropd_on_demand(kdc1, replica):
     assert report.level("loader") == "warning" and "on demand" in report.summary("loader"), report
     assert report.fixed() == ["propagate"] and "on demand" in report.summary("kpropd"), report
     assert ticket(replica, "carol") == "" and not replica.active("krb5-kpropd")
+    for row, level in (("kpropd", "ok"), ("loader", "warning"), ("reach", "ok")):
+        told = json.loads(kdc1.run("kpropctl", "check", "--format=json", "--check", row,
+                                   "kdc2.lab.test", check=False).stdout)["hosts"][0]["checks"]
+        assert [(one["id"], one["level"]) for one in told] == [(row, level)], told
+        assert row == "reach" or "on demand" in told[0]["summary"], told
+    own = json.loads(replica.run("kpropctl-agent", "check", "--json", check=False).stdout)
+    assert "on demand" in next(one["summary"] for one in own["checks"]
+                               if one["id"] == "kpropd" and one["level"] == "ok"), own
 
 
 def test_stopped_krb5kdc_is_started(kdc1, replica):
