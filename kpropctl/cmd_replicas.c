@@ -69,6 +69,17 @@ tell(json_t *rows, bool json, const struct table_column *columns, const char *no
     return 0;
 }
 
+/* Has there never been a replica of REALM? A state database that was lost leaves its roster. */
+static bool
+is_untouched(const char *dir, const char *realm)
+{
+    json_t *kept = state_is_missing(dir) ? roster_recall(dir, realm) : NULL;
+    bool untouched = kept == NULL && state_is_missing(dir);
+
+    json_decref(kept);
+    return untouched;
+}
+
 int
 cmd_list(struct command_context *context, int argc, char **argv, struct error *err)
 {
@@ -81,17 +92,20 @@ cmd_list(struct command_context *context, int argc, char **argv, struct error *e
         { "error", "ERROR", TABLE_TEXT },
         { NULL, NULL, TABLE_TEXT },
     };
+    const char *dir = context->configuration->state_dir;
     struct arguments a;
     struct state *state;
     json_t *rows = NULL;
 
     if (!parse(argc, argv, "", &a, err))
         return ERROR_USAGE;
-    state = state_open(context->configuration->state_dir, NULL, true, err);
-    if (state != NULL)
+    if (is_untouched(dir, context->realm->name)) {
+        rows = json_array();
+    } else if ((state = state_open(dir, NULL, true, err)) != NULL) {
         rows = state_replicas(state, context->realm->name, err);
-    state_close(state);
-    return tell(rows, a.json, columns, "no replicas: make one with 'kpropctl setup-slave HOST'",
+        state_close(state);
+    }
+    return tell(rows, a.json, columns, "no replicas yet: make one with 'kpropctl setup-slave HOST'",
                 err);
 }
 
@@ -112,6 +126,7 @@ cmd_history(struct command_context *context, int argc, char **argv, struct error
         { "error", "ERROR", TABLE_TEXT },
         { NULL, NULL, TABLE_TEXT },
     };
+    const char *dir = context->configuration->state_dir;
     struct arguments a;
     struct state *state;
     json_t *rows = NULL;
@@ -120,13 +135,15 @@ cmd_history(struct command_context *context, int argc, char **argv, struct error
         !run_check_hosts(argv + optind, (size_t)(argc - optind), err))
         return ERROR_USAGE;
     if (argc - optind > 1) {
-        error_set(err, ERROR_USAGE, "history: one host at most");
+        error_set(err, ERROR_USAGE, "too many hosts: one at most");
         return ERROR_USAGE;
     }
-    state = state_open(context->configuration->state_dir, NULL, true, err);
-    if (state != NULL)
+    if (is_untouched(dir, context->realm->name)) {
+        rows = json_array();
+    } else if ((state = state_open(dir, NULL, true, err)) != NULL) {
         rows = state_history(state, context->realm->name, argv[optind], a.lines, err);
-    state_close(state);
+        state_close(state);
+    }
     return tell(rows, a.json, columns, "nothing has happened yet", err);
 }
 
@@ -180,7 +197,7 @@ cmd_remove(struct command_context *context, int argc, char **argv, struct error 
     if (!parse(argc, argv, "", &a, err))
         return ERROR_USAGE;
     if (argc - optind != 1) {
-        error_set(err, ERROR_USAGE, "%s: which host? (one)", argv[0]);
+        error_set(err, ERROR_USAGE, "which host? (one)");
         return ERROR_USAGE;
     }
     host = argv[optind];

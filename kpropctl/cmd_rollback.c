@@ -42,7 +42,7 @@ parse(int argc, char **argv, struct arguments *a, struct error *err)
             return false;
     }
     if (argc - optind != 1)
-        return error_set(err, ERROR_USAGE, "%s: which host? (one)", argv[0]);
+        return error_set(err, ERROR_USAGE, "which host? (one)");
     return run_check_hosts(&argv[optind], 1, err);
 }
 

@@ -74,7 +74,7 @@ cmd_setup(struct command_context *context, int argc, char **argv, struct error *
     request.hosts = argv + optind;
     request.count = (size_t)(argc - optind);
     if (request.count == 0) {
-        error_set(err, ERROR_USAGE, "%s: which host?", argv[0]);
+        error_set(err, ERROR_USAGE, "which host?");
         error_hint(err, "usage: kpropctl setup-slave [--dry-run] HOST...");
         return ERROR_USAGE;
     }

@@ -3,6 +3,12 @@
 
 #include <stddef.h>
 
+/* Of check, status and report. */
+#define CHECK_OPTIONS                                                                              \
+    "  --timeout SEC    for all hosts together (default 10)\n"                                     \
+    "  --keytab FILE    credentials for the agents, if not root\n"                                 \
+    "  --ccache NAME    likewise, a credential cache\n"
+
 const struct command commands[] = {
     { "setup-slave", "setup-replica", "[--dry-run] HOST...", "make HOST a replica, and prove it",
       "  -n, --dry-run   change nothing anywhere, say what would be done\n"
@@ -33,26 +39,17 @@ const struct command commands[] = {
       "  --format FORMAT  text, nagios, json or prometheus\n"
       "  --check ID       only this row (may be given again); kpropctl(8) lists them\n"
       "  --digest         compare the content of each replica, whatever that costs it\n"
-      "  --timeout SEC    give a host up after that (default 10)\n"
-      "  --output FILE    write there, whole or not at all\n"
-      "  --keytab FILE    credentials for the agents, if not root\n"
-      "  --ccache NAME    likewise, a credential cache\n\n"
+      "  --output FILE    write there, whole or not at all\n" CHECK_OPTIONS "\n"
       "Without HOST this primary and all its replicas. Changes nothing, needs no root.\n"
       "exit status: 0 ok, 1 warning, 2 critical, 3 unknown, and nothing else\n",
       NEEDS_REALM, cmd_check, .trouble = 3 },
     { "status", NULL, "[--watch] [HOST...]", "the fleet in one table",
-      "  -w, --watch      again every few seconds\n"
-      "  --timeout SEC    give a host up after that (default 10)\n"
-      "  --keytab FILE    credentials for the agents, if not root\n"
-      "  --ccache NAME    likewise, a credential cache\n"
+      "  -w, --watch      again every few seconds\n" CHECK_OPTIONS
       "  --json           as kpropctl check --format json\n\n"
       "exit status: as kpropctl check\n",
       NEEDS_REALM, cmd_status, .trouble = 3 },
     { "report", NULL, "[--output FILE] [HOST...]", "the fleet and its history as one HTML page",
-      "  --output FILE    write there, whole or not at all\n"
-      "  --timeout SEC    give a host up after that (default 10)\n"
-      "  --keytab FILE    credentials for the agents, if not root\n"
-      "  --ccache NAME    likewise, a credential cache\n\n"
+      "  --output FILE    write there, whole or not at all\n" CHECK_OPTIONS "\n"
       "exit status: as kpropctl check\n",
       NEEDS_REALM, cmd_report, .trouble = 3 },
     { "list", NULL, "[--json]", "the replicas, and when each was last verified",

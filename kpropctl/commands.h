@@ -28,8 +28,8 @@ struct command {
     const char *options; /* lines for --help, or NULL */
     int needs;
     /*
-     * ARGV[0] is the command's name. Returns the exit status (enum error_code). Errors of its own
-     * go into ERR with ERROR_* returned: main prints them.
+     * ARGV[0] is "kpropctl", for what getopt says. Returns the exit status (enum error_code).
+     * Errors of its own go into ERR with ERROR_* returned: main prints them.
      */
     int (*run)(struct command_context *context, int argc, char **argv, struct error *err);
     int trouble; /* exit status of usage, configuration and other errors of ours; 0: their code */

@@ -129,6 +129,7 @@ run_command(const struct command *command, struct command_context *context, int 
 static int
 dispatch(struct command_context *context, int argc, char **argv)
 {
+    static char program[] = "kpropctl";
     const struct command *command = find_command(argv[0]);
 
     if (strcmp(argv[0], "help") == 0) {
@@ -147,7 +148,8 @@ dispatch(struct command_context *context, int argc, char **argv)
         print_command_help(command);
         return 0;
     }
-    optind = 0; /* glibc: scan from the start, and permute again */
+    optind = 0;        /* glibc: scan from the start, and permute again */
+    argv[0] = program; /* its errors begin with that */
     return run_command(command, context, argc, argv);
 }
 

@@ -233,6 +233,15 @@ state_close(struct state *state)
     free(state);
 }
 
+bool
+state_is_missing(const char *dir)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/state.db", dir);
+    return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
 static bool
 insert_content(struct state *state, const char *realm, int64_t least,
                const struct state_content *content, struct error *err)

@@ -25,6 +25,9 @@ struct state;
 struct state *state_open(const char *dir, const char *group, bool read_only, struct error *err);
 void state_close(struct state *state);
 
+/* Is there none in folder DIR, for all that can be seen? */
+bool state_is_missing(const char *dir);
+
 /* One content of a realm's database, as it was dumped. Numbers are in hexadecimal. */
 struct state_content {
     int64_t generation; /* 0: there is none */

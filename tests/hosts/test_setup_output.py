@@ -85,8 +85,8 @@ def test_old_and_new_word(ready):
 
 @pytest.mark.parametrize("words, said", [
     (["setup-slave"], "which host"),
-    (["setup-replica"], "setup-replica: which host"),
-    (["setup-slave", "--nonsense", "kdc2.lab.test"], "nonsense"),
+    (["setup-replica"], "kpropctl: which host"),
+    (["setup-slave", "--nonsense", "kdc2.lab.test"], "kpropctl: unrecognized option '--nonsense'"),
     (["setup-slave", "--", "-kdc2"], "'-kdc2' is no valid host name"),
     (["setup-slave", "kdc2 lab"], "no valid host name"),
     (["setup-slave", ""], "no valid host name"),
@@ -134,6 +134,21 @@ def test_help(ready):
         assert "kpropctl setup-slave" in text and "--dry-run" in text and "setup-replica" in text
     text = kdc1.out("kpropctl", "--help")
     assert "setup-slave" in text and "3 refused" in text
+
+
+def test_before_the_first_replica(ready):
+    kdc1, _ = ready
+    kdc1.write("/etc/kpropctl/kpropctl.conf", "[kpropctl]\n    state_dir = /var/lib/nowhere\n")
+    try:
+        assert kdc1.out("kpropctl", "list") == \
+            "no replicas yet: make one with 'kpropctl setup-slave HOST'"
+        assert kdc1.json("kpropctl", "list", "--json") == []
+        assert kdc1.out("kpropctl", "history") == "nothing has happened yet"
+        kdc1.write("/var/lib/nowhere/LAB.TEST.replicas", '["kdc2.lab.test"]')
+        done = kdc1.run("kpropctl", "list", check=False)
+        assert done.returncode == 5 and "no state database" in done.stderr, done
+    finally:
+        kdc1.remove("/etc/kpropctl/kpropctl.conf", "/var/lib/nowhere")
 
 
 def test_needs_root(ready):
