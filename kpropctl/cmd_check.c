@@ -3,6 +3,7 @@
  * exit status is that of a monitoring plugin in every format; usage and configuration errors are 3
  * too.
  */
+#include "common/clock.h"
 #include "common/files.h"
 #include "kpropctl/commands.h"
 #include "kpropctl/fleet.h"
@@ -62,6 +63,7 @@ static const struct option report_options[] = {
 
 struct checking {
     struct command_context *context;
+    const char *name; /* of the command */
     const struct output_backend *backend;
     const char *only[MAX_CHECKS + 1];
     size_t only_count;
@@ -69,8 +71,9 @@ struct checking {
     json_t *history;  /* for a report, or NULL */
     int timeout;
     bool digest;
-    bool watch;        /* again and again, on a terminal */
-    char primary[256]; /* this host's name among the hosts */
+    bool watch;       /* again and again, on a terminal */
+    double deadline;  /* by clock_monotonic */
+    struct names own; /* this host, as it is among the hosts */
 };
 
 static bool
@@ -150,7 +153,7 @@ take_option(struct checking *c, int option, struct error *err)
         c->watch = true;
         return true;
     default:
-        return error_set(err, ERROR_USAGE, "bad option");
+        return error_set(err, ERROR_USAGE, "'kpropctl %s --help' lists the options", c->name);
     }
 }
 
@@ -165,9 +168,11 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
         .configuration = configuration,
         .realm = c->context->realm,
         .host = host,
-        .kind = strcmp(host, c->primary) == 0 ? WALK_CHECK_PRIMARY : WALK_CHECK,
+        .kind = strcmp(host, c->own.host) == 0 ? WALK_CHECK_PRIMARY : WALK_CHECK,
         .only = c->only_count > 0 ? c->only : NULL,
         .compare_digest = c->digest,
+        .deadline = c->deadline,
+        .primary = c->own,
         .listener = listener,
     };
 
@@ -203,6 +208,7 @@ tell(struct checking *c, char *const *hosts, size_t count, struct error *err)
         error_memory(err);
     } else {
         output->extra = c->history;
+        c->deadline = clock_monotonic() + c->timeout;
         fleet_run(output, serve, c, (size_t)c->context->configuration->parallel, c->timeout, err);
         health = health_of_all(output);
         output_finish(output);
@@ -238,7 +244,7 @@ all_hosts(struct checking *c, json_t **replicas, char ***list, size_t *count, st
     *list = calloc(json_array_size(*replicas) + 1, sizeof(**list));
     if (*list == NULL)
         return error_memory(err);
-    (*list)[(*count)++] = c->primary;
+    (*list)[(*count)++] = c->own.host;
     json_array_foreach(*replicas, index, replica)(*list)[(*count)++] =
         (char *)(uintptr_t)json_string_value(json_object_get(replica, "host"));
     return true;
@@ -276,7 +282,6 @@ static enum health
 run_checks(struct checking *c, const char *letters, const struct option *table, int argc,
            char **argv, struct error *err)
 {
-    struct names own;
     json_t *replicas = NULL;
     char **list = NULL;
     size_t count = 0;
@@ -288,9 +293,8 @@ run_checks(struct checking *c, const char *letters, const struct option *table, 
             return HEALTH_UNKNOWN;
     }
     if (!run_check_hosts(argv + optind, (size_t)(argc - optind), err) ||
-        !names_look_up(NULL, c->context->realm->name, &own, err))
+        !names_look_up(NULL, c->context->realm->name, &c->own, err))
         return HEALTH_UNKNOWN;
-    snprintf(c->primary, sizeof(c->primary), "%s", own.host);
     bound_patience(c);
     if (optind < argc)
         health = tell_again(c, argv + optind, (size_t)(argc - optind), err);
@@ -306,6 +310,7 @@ cmd_check(struct command_context *context, int argc, char **argv, struct error *
 {
     struct checking c = {
         .context = context,
+        .name = "check",
         .backend = &output_check_text,
         .timeout = 10,
     };
@@ -321,6 +326,7 @@ cmd_status(struct command_context *context, int argc, char **argv, struct error 
 {
     struct checking c = {
         .context = context,
+        .name = "status",
         .backend = &output_status,
         .timeout = 10,
     };
@@ -336,6 +342,7 @@ cmd_report(struct command_context *context, int argc, char **argv, struct error 
 {
     struct checking c = {
         .context = context,
+        .name = "report",
         .backend = &output_report,
         .timeout = 10,
     };

@@ -2,6 +2,7 @@
 #include "kpropctl/fleet.h"
 
 #include "common/buffers.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -14,7 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LINE_LIMIT = 256 * 1024, PATIENCE = 5 };
+enum { LINE_LIMIT = 256 * 1024, PATIENCE = 5, MOST_AT_ONCE = 512 };
+
+/* Seconds in which no host gets done before others are begun beside those that are waited for. */
+static const double stall_seconds = 0.5;
 
 struct fleet;
 
@@ -25,7 +29,7 @@ struct member {
     int fd;
     ev_io readable;
     ev_child exited;
-    ev_timer late;
+    double begun; /* of clock_monotonic, 0 before */
     bool gave_up; /* it was not done in time */
     struct buffer line;
     struct host_result result;
@@ -40,11 +44,15 @@ struct fleet {
     struct member *members;
     ev_signal signals[3];
     ev_timer patience;
+    ev_timer late;
+    ev_timer stall;
+    size_t ended;    /* members, since it was last looked whether any are */
     int interrupted; /* the signal, or 0 */
     int status;
     fleet_serve *serve;
     void *closure;
-    int deadline;   /* seconds for each member, 0: none */
+    int deadline;   /* seconds for all members, 0: none */
+    bool expired;   /* they are over */
     size_t limit;   /* members at once */
     size_t started; /* members that were */
     size_t running; /* members not yet ended */
@@ -210,6 +218,26 @@ interrupting_signal(const struct member *m, int wait_status)
     return sig == SIGINT || sig == SIGTERM || sig == SIGHUP ? sig : 0;
 }
 
+/* The deadline is for all hosts: one that had little of it, or nothing, may be good. */
+static void
+tell_late(struct member *m, struct step *step)
+{
+    const struct fleet *fleet = m->fleet;
+    double had = m->begun == 0 ? 0 : clock_monotonic() - m->begun;
+
+    step->id = "timeout";
+    step->level = had < fleet->deadline / 2.0 ? LEVEL_UNKNOWN : LEVEL_FAILED;
+    m->result.status = ERROR_UNREACHABLE;
+    if (m->begun == 0) {
+        step_summary(step, "not looked at: %d s were over before its turn came", fleet->deadline);
+        step_hint(step, "--timeout gives longer, and parallel in kpropctl.conf looks at more hosts "
+                        "at once");
+        return;
+    }
+    step_summary(step, "no result within %d s", fleet->deadline);
+    step_hint(step, "the last row above is where it hangs; --timeout gives it longer");
+}
+
 /* A child that ended without its result was killed, or crashed: that is told as a row of its own.
  */
 static void
@@ -225,10 +253,7 @@ tell_lost(struct member *m, int wait_status)
         step_hint(&step, "run the same command again: it goes on from what it finds");
         m->result.status = ERROR_FAILED;
     } else if (m->gave_up) {
-        step_summary(&step, "no result within %d s", m->fleet->deadline);
-        step_hint(&step, "the last row above is where it hangs; --timeout gives it longer");
-        step.id = "timeout";
-        m->result.status = ERROR_UNREACHABLE;
+        tell_late(m, &step);
     } else if (WIFSIGNALED(wait_status)) {
         step_summary(&step, "the process that served this host was killed by signal %d (%s)",
                      WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
@@ -254,8 +279,8 @@ maybe_end(struct member *m, int wait_status)
     fleet->output->backend->end(fleet->output, m->index, &m->result);
     if (m->result.status > fleet->status)
         fleet->status = m->result.status;
-    ev_timer_stop(fleet->loop, &m->late);
     fleet->running--;
+    fleet->ended++;
     start_more(fleet);
     if (fleet->running == 0)
         ev_break(fleet->loop, EVBREAK_ALL);
@@ -317,13 +342,29 @@ on_patience(struct ev_loop *loop, ev_timer *watcher, int events)
 static void
 on_late(struct ev_loop *loop, ev_timer *watcher, int events)
 {
-    struct member *m = watcher->data;
+    struct fleet *fleet = watcher->data;
 
     (void)loop;
     (void)events;
-    m->gave_up = true;
-    if (m->running)
-        kill(m->pid, SIGKILL);
+    fleet->expired = true;
+    for (size_t i = 0; i < fleet->started; i++)
+        fleet->members[i].gave_up = true; /* as far as they have not ended */
+    end_children(fleet, SIGKILL);
+}
+
+/* Nobody got done: those that were begun wait for something, and others need not wait for them. */
+static void
+on_stall(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    struct fleet *fleet = watcher->data;
+
+    (void)loop;
+    (void)events;
+    if (fleet->ended == 0 && fleet->limit < MOST_AT_ONCE) {
+        fleet->limit = fleet->limit * 2 < MOST_AT_ONCE ? fleet->limit * 2 : MOST_AT_ONCE;
+        start_more(fleet);
+    }
+    fleet->ended = 0;
 }
 
 static void
@@ -353,6 +394,7 @@ start_member(struct fleet *fleet, size_t index)
     close(fds[1]);
     m->fd = fds[0];
     m->running = m->open = true;
+    m->begun = clock_monotonic();
     fleet->running++;
     ev_io_init(&m->readable, on_readable, m->fd, EV_READ);
     m->readable.data = m;
@@ -360,10 +402,6 @@ start_member(struct fleet *fleet, size_t index)
     ev_child_init(&m->exited, on_exit_of_child, m->pid, 0);
     m->exited.data = m;
     ev_child_start(fleet->loop, &m->exited);
-    ev_timer_init(&m->late, on_late, fleet->deadline, 0);
-    m->late.data = m;
-    if (fleet->deadline > 0)
-        ev_timer_start(fleet->loop, &m->late);
     return true;
 }
 
@@ -375,10 +413,11 @@ start_more(struct fleet *fleet)
         size_t index = fleet->started++;
         struct member *m = &fleet->members[index];
 
-        if (fleet->interrupted == 0 && start_member(fleet, index))
+        if (fleet->interrupted == 0 && !fleet->expired && start_member(fleet, index))
             continue;
         m->index = index;
         m->fleet = fleet;
+        m->gave_up = fleet->expired;
         tell_lost(m, 0);
         fleet->output->backend->end(fleet->output, index, &m->result);
         if (m->result.status > fleet->status)
@@ -409,6 +448,14 @@ fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit
     }
     ev_timer_init(&fleet.patience, on_patience, PATIENCE, 0);
     fleet.patience.data = &fleet;
+    ev_timer_init(&fleet.late, on_late, deadline, 0);
+    ev_timer_init(&fleet.stall, on_stall, stall_seconds, stall_seconds);
+    fleet.late.data = fleet.stall.data = &fleet;
+    if (deadline > 0) {
+        ev_now_update(fleet.loop);
+        ev_timer_start(fleet.loop, &fleet.late);
+        ev_timer_start(fleet.loop, &fleet.stall);
+    }
     start_more(&fleet);
     if (fleet.running > 0)
         ev_run(fleet.loop, 0);
@@ -417,6 +464,8 @@ fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit
     for (int i = 0; i < 3; i++)
         ev_signal_stop(fleet.loop, &fleet.signals[i]);
     ev_timer_stop(fleet.loop, &fleet.patience);
+    ev_timer_stop(fleet.loop, &fleet.late);
+    ev_timer_stop(fleet.loop, &fleet.stall);
     free(fleet.members);
     return fleet.status;
 }

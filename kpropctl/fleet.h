@@ -18,7 +18,9 @@ typedef void fleet_serve(void *closure, const char *host, const struct walk_list
 
 /*
  * Serve all hosts of OUTPUT side by side, at most LIMIT at once, each in a child, telling OUTPUT.
- * A host that is not done DEADLINE seconds after it was begun (0: no matter) is given up.
+ * With a DEADLINE (seconds for all of them together; 0: none) hosts that are not done then are
+ * given up, and told as a row "timeout"; and while none of those that were begun gets done, as
+ * hosts do that are dark, more are begun than LIMIT, so that they do not keep the others waiting.
  * SIGINT, SIGTERM and SIGHUP end the children (whose own children die with them) and then return.
  * Returns the worst exit status; ERROR_INTERNAL with ERR if nothing could be started.
  */

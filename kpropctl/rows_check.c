@@ -61,6 +61,7 @@ compare_digest(struct walk *walk, struct step *step)
     bool same;
 
     error_clear(&err);
+    walk_bound_verbs(walk, 2);
     if (!walk_call(walk, argv, DIGEST_TIMEOUT, &reply, &err)) {
         step_error(step, &err);
         json_decref(reply);

@@ -444,8 +444,8 @@ see_ticket(struct walk *walk, struct step *step)
                      (long long)(time(NULL) - walk->memory.ticketed_at));
         return HOLDS;
     }
-    if (walk->kind == WALK_CHECK && walk->configuration->connect_timeout < timeout)
-        timeout = walk->configuration->connect_timeout;
+    if (walk->kind == WALK_CHECK && walk_patience(walk) < timeout)
+        timeout = walk_patience(walk);
     facts = walk->agent != NULL ? walk_facts(walk, step) : NULL;
     if (facts == NULL && walk->kind != WALK_CHECK)
         return IMPOSSIBLE;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -331,6 +332,7 @@ tickets_prove(const char *principal, const char *keytab, const char *realm, cons
     struct subprocess child = { .pid = -1, .out = -1, .err = -1 };
     struct subprocess_result result;
     struct timespec start, end;
+    pid_t parent = getpid();
     int fds[2];
 
     memset(proof, 0, sizeof(*proof));
@@ -338,6 +340,9 @@ tickets_prove(const char *principal, const char *keytab, const char *realm, cons
     if (pipe(fds) != 0 || (child.pid = fork()) < 0)
         return error_memory(err);
     if (child.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
         exchange(principal, keytab, realm, address, port, &message);
         _exit(write(fds[1], &message, sizeof(message)) == (ssize_t)sizeof(message) ? 0 : 1);
     }

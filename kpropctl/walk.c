@@ -113,6 +113,21 @@ obtain_tickets(struct walk *walk, bool fresh, struct error *err)
                           fresh, err);
 }
 
+int
+walk_patience(const struct walk *walk)
+{
+    return walk->dark ? 1 : walk->configuration->connect_timeout;
+}
+
+void
+walk_bound_verbs(struct walk *walk, int share)
+{
+    double left = (walk->deadline - clock_monotonic()) / share;
+
+    if (walk->agent != NULL && walk->deadline > 0)
+        remote_set_longest(walk->agent, left < 1 ? 1 : (int)left);
+}
+
 static bool
 connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct error *err)
 {
@@ -122,6 +137,8 @@ connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct er
     walk->agent =
         remote_open(walk->replica.host, walk->configuration->agent_port, walk->replica.principal,
                     walk->configuration->connect_timeout, fault, err);
+    walk->dark = *fault == REMOTE_TIMEOUT || *fault == REMOTE_NO_ROUTE;
+    walk_bound_verbs(walk, 2);
     return walk->agent != NULL;
 }
 

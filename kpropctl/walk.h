@@ -19,6 +19,15 @@ const char *walk_keytab(const struct walk *walk);
  */
 bool walk_connect(struct walk *walk, enum remote_fault *fault, struct error *err);
 
+/* Seconds to wait for an answer of the replica: fewer of one that has not answered already. */
+int walk_patience(const struct walk *walk);
+
+/*
+ * In a health check: let no verb take more than the SHARE-th part of the time that is left, so that
+ * what an agent does not answer is told of this row, and the others are still looked at.
+ */
+void walk_bound_verbs(struct walk *walk, int share);
+
 /* A host or network that may come back by itself. */
 bool walk_may_pass(enum remote_fault fault);
 

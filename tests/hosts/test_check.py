@@ -4,6 +4,7 @@ The fleet is set up once for this file; each fault is injected, seen and mended.
 import contextlib
 import json
 import re
+import time
 
 import pytest
 
@@ -427,6 +428,43 @@ def test_a_dead_host_is_no_burden_for_the_others(fleet):
     assert ("kdc2", "agent") in result.bad and ("kdc2", "timeout") not in result.bad, result
     assert result.rows["kdc2", "age"]["level"] == "ok", result
     wait_until(lambda: check(kdc1, "kdc2.lab.test").bad == {}, 20)
+
+
+@pytest.fixture
+def dark(fleet):
+    """More hosts that do not answer than are looked at at once."""
+    kdc1 = fleet[0]
+    names = [f"dark{n}.lab.test" for n in range(40)]
+    network = kdc1.out("getent", "ahostsv4", "kdc1.lab.test").split()[0].rpartition(".")[0]
+    hosts = kdc1.read("/etc/hosts")
+    kdc1.write("/etc/hosts", hosts + "".join(f"{network}.{100 + n} {name}\n"
+                                             for n, name in enumerate(names)))
+    kdc1.write(CONF, "[kpropctl]\n    parallel = 2\n")
+    yield names
+    kdc1.write("/etc/hosts", hosts)
+
+
+def test_many_dark_hosts_cost_one_timeout_in_all(fleet, dark):
+    kdc1 = fleet[0]
+    began = time.monotonic()
+    result = check(kdc1, "--timeout=8", *dark, "kdc2.lab.test", timeout=15)
+    assert time.monotonic() - began < 10, result
+    assert {host for host, _ in result.bad} == {name.partition(".")[0] for name in dark}, result
+    assert result.rows["kdc2", "content"]["level"] == "ok", result
+    for name in dark:
+        assert any((name.partition(".")[0], row) in result.bad for row in ("agent", "timeout")), name
+
+
+def test_what_the_deadline_leaves_out_is_said_and_never_good(fleet, dark):
+    kdc1 = fleet[0]
+    began = time.monotonic()
+    result = check(kdc1, "--timeout=1", *dark, "kdc2.lab.test", timeout=15)
+    assert time.monotonic() - began < 3, result
+    row = result.rows["kdc2", "timeout"]
+    assert row["level"] == "unknown" and "before its turn came" in row["summary"], result
+    assert "--timeout" in row["hint"] and "parallel" in row["hint"], result
+    status = {host["host"]: host["status"] for host in result.told["hosts"]}
+    assert status["kdc2.lab.test"] == "UNKNOWN" and "OK" not in status.values(), result
 
 
 # As a user of its own.
