@@ -124,7 +124,7 @@ subprocess_start(const char *const *argv, const struct subprocess_options *optio
         goto cleanup;
     }
     if (child->pid == 0) {
-        int fds[3] = { null, options->pipe_out ? out[1] : null,
+        int fds[3] = { options->in > 0 ? options->in : null, options->pipe_out ? out[1] : null,
                        options->pipe_err ? errs[1] : null };
 
         if (options->merge)

@@ -24,6 +24,7 @@ struct subprocess {
 struct subprocess_options {
     const char *const
         *environment; /* "NAME=value" strings ended by NULL, added to the own few; or NULL */
+    int in;           /* its standard input, which stays the caller's; 0: /dev/null */
     bool pipe_out;    /* else standard output goes to /dev/null */
     bool pipe_err;
     bool merge; /* standard error goes where standard output goes */
