@@ -41,6 +41,9 @@ const struct check checks[] = {
       .make = make_principals, .would = "create them" },
     { .id = "keytab", .title = "the primary's keytab holds its current key",
       .walks = SETUP | PRIMARY, .needs = NEEDS_PRIVILEGE, .see = see_keytab },
+    { .id = "enrolled", .title = "the replica has its key, the realm's files, and an agent that answers",
+      .walks = SETUP, .needs = NEEDS_VIA, .see = see_enrolled,
+      .make = make_enrolled, .would = "enrol it" },
     { .id = "age", .title = "the replica was verified lately",
       .walks = CHECK, .see = see_age },
     { .id = "agent", .title = "the replica's agent answers, and lets this primary in",
@@ -271,6 +274,8 @@ look(const struct check *check, struct walk *walk, struct step *step)
 static bool
 asked_for(const struct walk *walk, const struct check *check, enum level level)
 {
+    if ((check->needs & NEEDS_VIA) && (walk->delivery == NULL || walk->delivery->via == NULL))
+        return false;
     if (walk->only == NULL)
         return true;
     for (size_t i = 0; walk->only[i] != NULL; i++) {

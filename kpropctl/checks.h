@@ -12,6 +12,7 @@
 #include "common/judge.h"
 #include "common/realm.h"
 #include "kpropctl/configuration.h"
+#include "kpropctl/delivery.h"
 #include "kpropctl/names.h"
 #include "kpropctl/remote.h"
 #include "kpropctl/spool.h"
@@ -77,6 +78,7 @@ struct walk {
     bool overwrite;          /* what the replica alone has may go */
     int64_t rollback;        /* the generation to go back to */
     struct spool *spool;
+    const struct delivery *delivery; /* what a bare host may be sent, and how; or NULL */
     const struct walk_listener *listener;
 
     double deadline; /* of a health check, by clock_monotonic: what may wait, ends before */
@@ -116,6 +118,7 @@ enum check_needs {
     NEEDS_PRIVILEGE = 1, /* root: a health check as another user skips it */
     NEEDS_AGENT = 2,     /* the agent's word: a health check without it skips it */
     NEEDS_NAME = 4,      /* the replica's address, likewise */
+    NEEDS_VIA = 8,       /* a way to a host without an agent: the row is not told without it */
 };
 
 struct check {

@@ -7,7 +7,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { OPTION_JSON = 256, OPTION_OVERWRITE, OPTION_ALLOW_SHRINK, OPTION_NO_WAIT };
+enum {
+    OPTION_JSON = 256,
+    OPTION_OVERWRITE,
+    OPTION_ALLOW_SHRINK,
+    OPTION_NO_WAIT,
+    OPTION_VIA,
+    OPTION_STASH,
+    OPTION_PACKAGE,
+    OPTION_REPLACE,
+};
 
 static const struct option options[] = {
     { "dry-run", no_argument, NULL, 'n' },
@@ -15,11 +24,15 @@ static const struct option options[] = {
     { "overwrite", no_argument, NULL, OPTION_OVERWRITE },
     { "allow-shrink", no_argument, NULL, OPTION_ALLOW_SHRINK },
     { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
+    { "via", required_argument, NULL, OPTION_VIA },
+    { "with-stash", no_argument, NULL, OPTION_STASH },
+    { "agent-package", required_argument, NULL, OPTION_PACKAGE },
+    { "replace", no_argument, NULL, OPTION_REPLACE },
     { NULL, 0, NULL, 0 },
 };
 
 static bool
-parse(int argc, char **argv, struct run_request *request)
+parse(int argc, char **argv, struct run_request *request, const char **via)
 {
     int option;
 
@@ -40,11 +53,48 @@ parse(int argc, char **argv, struct run_request *request)
         case OPTION_NO_WAIT:
             request->wait = false;
             break;
+        case OPTION_VIA:
+            *via = optarg;
+            break;
+        case OPTION_STASH:
+            request->delivery.with_stash = true;
+            break;
+        case OPTION_PACKAGE:
+            request->delivery.package = optarg;
+            break;
+        case OPTION_REPLACE:
+            request->delivery.replace = true;
+            break;
         default:
             return false;
         }
     }
     return true;
+}
+
+/* The way to bare hosts, and what goes along it. */
+static bool
+prepare_delivery(struct run_request *request, const char *via, struct error *err)
+{
+    struct delivery *delivery = &request->delivery;
+
+    if (via == NULL) {
+        if (delivery->package == NULL && !delivery->with_stash && !delivery->replace)
+            return true;
+        error_set(err, ERROR_USAGE, "setup-slave: %s is of no use without --via",
+                  delivery->package != NULL ? "--agent-package"
+                  : delivery->with_stash    ? "--with-stash"
+                                            : "--replace");
+        return error_hint(err, "say how to reach the host: --via 'ssh root@%%h'");
+    }
+    if (!via_new(via, &delivery->via, err))
+        return false;
+    if (request->count > 1 && !via_names_host(delivery->via)) {
+        error_set(err, ERROR_USAGE, "--via: '%s' leads to the same host for all %zu", via,
+                  request->count);
+        return error_hint(err, "%%h stands for the host");
+    }
+    return delivery->package == NULL || delivery_check_package(delivery->package, err);
 }
 
 /* A replica that nothing propagates to grows old. */
@@ -67,9 +117,10 @@ cmd_setup(struct command_context *context, int argc, char **argv, struct error *
         .backend = &output_text,
         .wait = context->configuration->wait,
     };
+    const char *via = NULL;
     int status;
 
-    if (!parse(argc, argv, &request))
+    if (!parse(argc, argv, &request, &via))
         return ERROR_USAGE;
     request.hosts = argv + optind;
     request.count = (size_t)(argc - optind);
@@ -80,7 +131,8 @@ cmd_setup(struct command_context *context, int argc, char **argv, struct error *
     }
     if (!run_check_hosts(request.hosts, request.count, err))
         return ERROR_USAGE;
-    status = run_walks(&request, err);
+    status = prepare_delivery(&request, via, err) ? run_walks(&request, err) : err->code;
+    via_free(request.delivery.via);
     if (status == 0 && !request.dry_run && request.backend == &output_text)
         tell_schedule(context);
     return status;

@@ -10,8 +10,14 @@
     "  --ccache NAME    likewise, a credential cache\n"
 
 const struct command commands[] = {
-    { "setup-slave", "setup-replica", "[--dry-run] HOST...", "make HOST a replica, and prove it",
+    { "setup-slave", "setup-replica", "[--dry-run] [--via COMMAND] HOST...",
+      "make HOST a replica, and prove it",
       "  -n, --dry-run   change nothing anywhere, say what would be done\n"
+      "  --via COMMAND   how to reach a bare host, to enrol it first: 'ssh root@%h' (%h is HOST)\n"
+      "  --with-stash    and bring it the stash, with which it can open the database\n"
+      "  --agent-package FILE\n"
+      "                  and install kpropctl-agent there, a .deb or .rpm, if it is not\n"
+      "  --replace       what contradicts the realm's configuration there may go\n"
       "  --overwrite     what the replica's database alone has may go\n"
       "  --allow-shrink  the database is meant to have far fewer entries than last time\n"
       "  --no-wait       leave if another run for the realm is at work\n"

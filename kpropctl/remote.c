@@ -5,6 +5,7 @@
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/process.h"
+#include "kpropctl/delivery.h"
 
 #include <errno.h>
 #include <krb5.h>
@@ -49,14 +50,17 @@ wait_for(int fd, short events, double deadline)
 static bool
 connect_failed(const char *host, int port, int errnum, enum remote_fault *fault, struct error *err)
 {
+    char ways[512];
+
     error_errno(err, ERROR_UNREACHABLE, errnum, "cannot connect to the agent at %s port %d", host,
                 port);
     if (errnum == ECONNREFUSED) {
         *fault = REMOTE_REFUSED;
         return error_hint(err,
                           "the host is up but nothing listens there: on %s install "
-                          "kpropctl-agent, or start it: systemctl enable --now kpropctl-agent",
-                          host);
+                          "kpropctl-agent, or start it: systemctl enable --now kpropctl-agent; "
+                          "if it was never enrolled: %s",
+                          host, delivery_ways(host, "", ways, sizeof(ways)));
     }
     if (errnum == ETIMEDOUT) {
         *fault = REMOTE_TIMEOUT;
@@ -128,6 +132,8 @@ static void
 explain_minor(uint32_t minor, const char *host, const char *target, enum remote_fault *fault,
               struct error *err)
 {
+    char ways[512];
+
     switch ((krb5_error_code)minor) {
     case KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN:
         *fault = REMOTE_UNKNOWN;
@@ -144,10 +150,8 @@ explain_minor(uint32_t minor, const char *host, const char *target, enum remote_
     case KRB5KRB_AP_ERR_BAD_INTEGRITY:
     case KRB5KRB_AP_ERR_NOT_US:
         *fault = REMOTE_KEYTAB;
-        error_hint(err,
-                   "the keytab on %s does not hold the current key of %s: extract it again "
-                   "(here: kadmin.local ktadd -norandkey -k FILE %s; bring FILE there, mode 0600)",
-                   host, target, target);
+        error_hint(err, "the keytab on %s does not hold the current key of %s; bring it there: %s",
+                   host, target, delivery_ways(host, "", ways, sizeof(ways)));
         return;
     case KRB5_FCC_NOFILE:
     case KRB5_CC_NOTFOUND:
@@ -180,15 +184,17 @@ not_an_agent(const char *host, int port, enum remote_fault *fault, struct error 
 static bool
 hung_up(const char *host, int port, enum remote_fault *fault, struct error *err)
 {
+    char ways[512];
+
     *fault = REMOTE_NOT_AGENT;
     error_set(err, ERROR_UNREACHABLE,
               "cannot talk to %s port %d: it hung up without a word: it is no kpropctl-agent, or "
               "one without a usable keytab",
               host, port);
     return error_hint(err,
-                      "on %s: journalctl -u kpropctl-agent says so if its keytab is missing; ss "
-                      "-ltnp 'sport = :%d' tells who listens",
-                      host, port);
+                      "on %s: journalctl -u kpropctl-agent says so if its keytab is missing, ss "
+                      "-ltnp 'sport = :%d' tells who listens; to bring the key there: %s",
+                      host, port, delivery_ways(host, "", ways, sizeof(ways)));
 }
 
 /* Send all that waits. False with errno on failure, ETIMEDOUT at the deadline. */

@@ -16,6 +16,10 @@ enum verdict see_principals(struct walk *walk, struct step *step);
 bool make_principals(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_keytab(struct walk *walk, struct step *step);
 
+/* rows_enroll.c: what a bare host lacks, by way of --via */
+enum verdict see_enrolled(struct walk *walk, struct step *step);
+bool make_enrolled(struct walk *walk, struct step *step, struct error *err);
+
 /* rows_replica.c: what the agent tells of its host, held against the primary's */
 enum verdict see_agent(struct walk *walk, struct step *step);
 enum verdict see_clock(struct walk *walk, struct step *step);

@@ -44,12 +44,13 @@ see_agent(struct walk *walk, struct step *step)
     struct error err;
 
     if (walk->dry_run && walk->later_unknown) {
-        step_summary(step, "cannot be asked before the principals exist: the walk ends here");
+        step_summary(step, "cannot be asked before what is told above is done: the walk ends here");
         walk->blind = true;
         return UNTOLD;
     }
     walk->keytab = walk_keytab(walk);
-    if (!walk_connect(walk, &fault, &err))
+    /* Row "enrolled" may have connected. */
+    if (walk->agent == NULL && !walk_connect(walk, &fault, &err))
         return without_agent(walk, step, fault, &err);
     if (!walk_fetch_facts(walk, &err))
         return without_agent(walk, step, REMOTE_NOT_AUTHORISED, &err);
@@ -77,6 +78,19 @@ see_clock(struct walk *walk, struct step *step)
     }
     step_summary(step, "the clocks are less than %d s apart", (int)skew + 1);
     return HOLDS;
+}
+
+/* Its KDC could not open what it would be sent. */
+static enum verdict
+no_stash(const struct walk *walk, struct step *step)
+{
+    const char *host = walk->replica.host;
+    char ways[512];
+
+    step_summary(step, "%s has no stash (%s): its KDC could not open the database", host,
+                 fact_text(walk->facts, "stash", "file"));
+    step_hint(step, "bring it there: %s", delivery_ways(host, "--with-stash ", ways, sizeof(ways)));
+    return IMPOSSIBLE;
 }
 
 enum verdict
@@ -118,6 +132,8 @@ see_realm(struct walk *walk, struct step *step)
         step_hint(step, "upgrade krb5 on %s to 1.11 or later", walk->replica.host);
         return IMPOSSIBLE;
     }
+    if (walk->kind == WALK_SETUP && !fact_true(facts, "stash", "exists"))
+        return no_stash(walk, step);
     step_summary(step, "%s runs krb5 %s for %s", walk->replica.host,
                  version[0] == '\0' ? "of unknown version" : version, name);
     return HOLDS;
@@ -128,6 +144,7 @@ see_replica_keytab(struct walk *walk, struct step *step)
 {
     const json_t *facts = walk_facts(walk, step), *entries, *entry;
     const char *file, *error;
+    char ways[512];
     struct error err;
     json_int_t newest = 0;
     bool current = false;
@@ -172,10 +189,8 @@ see_replica_keytab(struct walk *walk, struct step *step)
     else
         step_summary(step, "keytab %s on %s holds kvno %lld of %s, the database has kvno %d", file,
                      walk->replica.host, (long long)newest, walk->replica.principal, kvno);
-    step_hint(step,
-              "extract the key again: here kadmin.local -q 'ktadd -norandkey -k FILE %s'; bring "
-              "FILE to %s, mode 0600",
-              walk->replica.principal, walk->replica.host);
+    step_hint(step, "bring the key there: %s",
+              delivery_ways(walk->replica.host, "", ways, sizeof(ways)));
     return IMPOSSIBLE;
 }
 

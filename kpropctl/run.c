@@ -179,6 +179,7 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
         .force = request->force,
         .rollback = request->rollback,
         .spool = run->spool,
+        .delivery = &request->delivery,
         .listener = &own,
     };
 

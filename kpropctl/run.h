@@ -7,6 +7,7 @@
 
 #include "common/errors.h"
 #include "kpropctl/commands.h"
+#include "kpropctl/delivery.h"
 #include "kpropctl/output.h"
 
 struct run_request {
@@ -20,8 +21,9 @@ struct run_request {
     bool overwrite;
     bool force;
     bool allow_shrink;
-    int64_t rollback; /* WALK_ROLLBACK: the generation to go back to */
-    bool wait;        /* for a run of the same realm that is at work; else leave */
+    int64_t rollback;         /* WALK_ROLLBACK: the generation to go back to */
+    struct delivery delivery; /* WALK_SETUP: to bare hosts */
+    bool wait;                /* for a run of the same realm that is at work; else leave */
 };
 
 /* Check COUNT host names from a command line: valid, and none twice. False is ERROR_USAGE. */
