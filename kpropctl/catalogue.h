@@ -24,7 +24,7 @@ const char *certainty_name(enum certainty certainty);
 
 enum seen_on { ON_PRIMARY = 1, ON_REPLICA = 2 };
 
-enum { SIGNS_MAX = 10 };
+enum { SIGNS_MAX = 12 };
 
 /*
  * A text to be found within one line, whatever its case; '*' stands for any run of bytes, '^' at

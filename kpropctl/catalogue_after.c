@@ -12,6 +12,7 @@ const struct symptom symptoms_after[] = {
                  { "while fetching master key", SURE },
                  { "Cannot find/read stored master key", SURE },
                  { "stash * does not open the database", SURE },
+                 { "has no stash", SURE },
                  { "stash file * does not open it", SURE },
                  { "cannot initialize realm", LIKELY },
                  { "Decrypt integrity check failed", SURE, "master key" },
@@ -23,7 +24,9 @@ const struct symptom symptoms_after[] = {
       .apart = "kdb5_util list_mkeys fails on the replica",
       .look = "replica# kdb5_util list_mkeys\n"
               "replica# ls -l /etc/krb5kdc/stash   (RHEL: /var/kerberos/krb5kdc/.k5.REALM)",
-      .remedy = "copy the primary's stash to REPLICA (root, mode 0600) and restart krb5kdc there" },
+      .remedy = "bring the primary's stash to REPLICA, and restart krb5kdc there\n"
+                "primary# kpropctl enroll --with-stash REPLICA | ssh root@REPLICA kpropctl-agent "
+                "enroll --replace" },
     { .id = "other-realm",
       .title = "REPLICA was sent the database of another realm, or an empty one",
       .check = "digest",

@@ -192,11 +192,8 @@ const struct symptom symptoms_before[] = {
       .apart = "the name in the message is the right, full one",
       .look = "primary# kadmin.local listprincs 'host/*'\n"
               "primary# getent ahosts REPLICA",
-      .remedy = "create it and bring its key to the replica: kpropctl setup-slave REPLICA creates "
-                "it\n"
-                "primary# kadmin.local addprinc -randkey host/REPLICA\n"
-                "primary# kadmin.local ktadd -norandkey -k /root/REPLICA.keytab host/REPLICA\n"
-                "Put that file's key into /etc/krb5.keytab of the replica (mode 0600)." },
+      .remedy = "create it and bring its key to the replica: kpropctl enroll does both\n"
+                "primary# kpropctl enroll REPLICA | ssh root@REPLICA kpropctl-agent enroll" },
     { .id = "name-differs",
       .title = "the name of REPLICA is not what the hosts make of it",
       .check = "name",

@@ -31,9 +31,8 @@ const struct symptom symptoms_during[] = {
       .apart = "the second line says 'Service key not available'",
       .look = "replica# klist -kt /etc/krb5.keytab\n"
               "replica# hostname -f",
-      .remedy = "bring the key of host/REPLICA to the keytab of REPLICA, mode 0600\n"
-                "primary# kadmin.local ktadd -norandkey -k /root/REPLICA.keytab host/REPLICA\n"
-                "replica# ktutil   (rkt the file that you brought, wkt /etc/krb5.keytab)" },
+      .remedy = "bring the key of host/REPLICA to the keytab of REPLICA\n"
+                "primary# kpropctl enroll REPLICA | ssh root@REPLICA kpropctl-agent enroll" },
     { .id = "replica-keytab-stale",
       .title = "the keytab of REPLICA holds another kvno than the database",
       .check = "replica-keytab",
@@ -49,8 +48,8 @@ const struct symptom symptoms_during[] = {
       .apart = "the second line says 'Key version is not available'",
       .look = "replica# klist -kt /etc/krb5.keytab\n"
               "primary# kadmin.local getprinc host/REPLICA | grep vno",
-      .remedy = "extract the current key and bring it to REPLICA again\n"
-                "primary# kadmin.local ktadd -norandkey -k /root/REPLICA.keytab host/REPLICA" },
+      .remedy = "bring the current key to REPLICA again\n"
+                "primary# kpropctl enroll REPLICA | ssh root@REPLICA kpropctl-agent enroll" },
     { .id = "replica-keytab-other",
       .title = "the keytab of REPLICA holds another key of the same kvno",
       .check = "replica-keytab",
@@ -69,8 +68,8 @@ const struct symptom symptoms_during[] = {
       .look = "replica# klist -kKt /etc/krb5.keytab   (shows the key: nobody looks over your "
               "shoulder)\n"
               "replica# kinit -k host/REPLICA",
-      .remedy = "extract the current key and bring it to REPLICA again\n"
-                "primary# kadmin.local ktadd -norandkey -k /root/REPLICA.keytab host/REPLICA" },
+      .remedy = "bring the current key to REPLICA again\n"
+                "primary# kpropctl enroll REPLICA | ssh root@REPLICA kpropctl-agent enroll" },
     { .id = "kpropd-acl",
       .title = "kpropd.acl of REPLICA lacks host/PRIMARY@REALM",
       .check = "acl",

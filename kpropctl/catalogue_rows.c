@@ -107,6 +107,35 @@ const struct symptom symptoms_rows[] = {
               "primary# dig +short SRV _kerberos._udp.REALM",
       .remedy = "add 'kdc = REPLICA' to the realm in krb5.conf, or an SRV record "
                 "_kerberos._udp.REALM and _tcp" },
+    { .id = "enrolled",
+      .title = "REPLICA cannot be enrolled by way of --via",
+      .check = "enrolled",
+      .program = "kpropctl setup-slave --via",
+      .where = ON_PRIMARY,
+      .signs = { { "cannot reach * by '", SURE },
+                 { "cannot write the agent's package on", SURE },
+                 { "'kpropctl-agent enroll' on * did not answer as it should", SURE } },
+      .cause = "The program that --via names has to run the words behind it as a command on the "
+               "host, as root, without asking anybody anything, with its input, output and exit "
+               "status; 255 means that it cannot reach the host. ssh does all of that once root "
+               "may log in with a key, and the host's own key is known.",
+      .look = "primary# ssh -o BatchMode=yes root@REPLICA id   (what --via says, and a command)",
+      .remedy = "mend that, or carry the bundle there by any other way: kpropctl enroll REPLICA "
+                "writes it, kpropctl-agent enroll reads it" },
+    { .id = "agent-missing",
+      .title = "kpropctl-agent is not installed on REPLICA",
+      .check = "enrolled",
+      .program = "kpropctl setup-slave --via",
+      .where = ON_PRIMARY,
+      .signs = { { "kpropctl-agent is not installed on", SURE },
+                 { "kpropctl-agent on * is too old to be enrolled", SURE },
+                 { "kpropctl-agent: command not found", SURE },
+                 { "cannot install the agent's package on", SURE } },
+      .cause = "The agent sees and changes what is on a replica, and reads the bundle of its "
+               "enrolment.",
+      .look = "replica# kpropctl-agent --version",
+      .remedy = "have its package installed: kpropctl setup-slave --via 'ssh root@%h' "
+                "--agent-package FILE REPLICA" },
     { .id = "age",
       .title = "REPLICA was last verified too long ago",
       .check = "age",
@@ -141,7 +170,8 @@ const struct symptom symptoms_rows[] = {
               "replica# journalctl -u kpropctl-agent -n 30\n"
               "replica# ss -ltnp 'sport = :4373'",
       .remedy = "install and start it: systemctl enable --now kpropctl-agent on REPLICA, and open "
-                "4373/tcp from the primary" },
+                "4373/tcp from the primary; a host that was never enrolled: kpropctl setup-slave "
+                "--via 'ssh root@%h' REPLICA" },
     { .id = "agent-denied",
       .title = "the agent on REPLICA does not let PRIMARY in",
       .check = "agent",
@@ -167,7 +197,8 @@ const struct symptom symptoms_rows[] = {
                "call itself what the primary calls it, and have krb5 1.11 or later.",
       .look = "replica# cat /etc/krb5.conf /etc/krb5kdc/kdc.conf\n"
               "replica# hostname -f",
-      .remedy = "bring krb5.conf and kdc.conf of PRIMARY to REPLICA and adapt its paths" },
+      .remedy = "bring the realm's configuration to REPLICA\n"
+                "primary# kpropctl enroll REPLICA | ssh root@REPLICA kpropctl-agent enroll" },
     { .id = "role",
       .title = "REPLICA looks like a primary itself",
       .check = "role",

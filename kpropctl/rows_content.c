@@ -416,8 +416,10 @@ see_stash(struct walk *walk, struct step *step)
     }
     step_summary(step, "stash %s on %s does not open the database: %s", file, walk->replica.host,
                  walk->stash_error);
-    step_hint(step, "copy the primary's stash %s there (mode 0600), and restart krb5kdc",
-              walk->realm->stash);
+    step_hint(step,
+              "bring the primary's stash %s there: kpropctl enroll --with-stash %s | ssh root@%s "
+              "kpropctl-agent enroll --replace; and restart krb5kdc",
+              walk->realm->stash, walk->replica.host, walk->replica.host);
     return IMPOSSIBLE;
 }
 

@@ -149,7 +149,7 @@ FAULTS = [
           "mv /etc/krb5.keytab /root/krb5.keytab; printf '[kpropctl-agent]\\n    keytab = /etc/kpropctl/keytab\\n' "
           ">/etc/kpropctl/agent.conf; " + RESTART,
           "mv /root/krb5.keytab /etc/krb5.keytab; rm /etc/kpropctl/agent.conf; " + RESTART,
-          ["kdc2.lab.test", "/etc/krb5.keytab"], "ktadd -norandkey"),
+          ["kdc2.lab.test", "/etc/krb5.keytab"], "kpropctl enroll kdc2.lab.test"),
     Fault("kdc2", "role", "CRITICAL", "systemctl enable --quiet krb5-admin-server",
           "systemctl disable --quiet krb5-admin-server", "kadmind is enabled on kdc2.lab.test",
           "systemctl disable --now"),
