@@ -59,6 +59,23 @@ tell_differences(const json_t *list, struct buffer *said)
     }
 }
 
+/* "create" is what is done, "created" what was. */
+static const char *
+past(const char *action, const json_t *reply)
+{
+    static const char *const words[][2] = { { "create", "created" },
+                                            { "merge", "merged" },
+                                            { "replace", "replaced" } };
+    bool done = json_is_false(json_object_get(reply, "dry_run")) &&
+                json_string_value(json_object_get(reply, "error")) == NULL;
+
+    for (size_t i = 0; done && i < sizeof(words) / sizeof(*words); i++) {
+        if (strcmp(action, words[i][0]) == 0)
+            return words[i][1];
+    }
+    return action;
+}
+
 /* A line for each file that does not stay as it is. */
 static void
 tell_files(const json_t *reply, struct buffer *said)
@@ -73,7 +90,7 @@ tell_files(const json_t *reply, struct buffer *said)
         if (strcmp(action, "unchanged") == 0)
             continue;
         text_of(file, "detail", detail, sizeof(detail));
-        buffer_printf(said, "%s%s %s%s%s", said->len > 0 ? "\n" : "", action,
+        buffer_printf(said, "%s%s %s%s%s", said->len > 0 ? "\n" : "", past(action, reply),
                       text_of(file, "path", path, sizeof(path)), detail[0] != '\0' ? ": " : "",
                       detail);
         if (text_of(file, "backup", backup, sizeof(backup))[0] != '\0')
