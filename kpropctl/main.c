@@ -10,6 +10,7 @@
 #include "kpropctl/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <signal.h>
@@ -153,6 +154,19 @@ dispatch(struct command_context *context, int argc, char **argv)
     return run_command(command, context, argc, argv);
 }
 
+/* A closed standard output would be the number of the next file that is opened: of the database, of
+ * keys. What is written to it then fails. */
+static bool
+occupy_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd >= 0 && close(fd) == 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -164,6 +178,8 @@ main(int argc, char **argv)
     int option, status;
 
     if (!file_fill_standard())
+        return ERROR_INTERNAL;
+    if (!occupy_standard_descriptors())
         return ERROR_INTERNAL;
     while ((option = getopt_long(argc, argv, "+r:c:thV", global_options, NULL)) != -1) {
         switch (option) {
