@@ -6,22 +6,36 @@
 #include "agent/outcome.h"
 #include "common/buffers.h"
 #include "common/database.h"
+#include "common/files.h"
 #include "common/log.h"
 #include "common/realm.h"
 #include "common/snapshot.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { WALK_MS = 10 * 60 * 1000, WAIT_SECONDS = 240, WAIT_MAX = 3600, PARTS_MAX = 10000 };
+enum {
+    WALK_MS = 10 * 60 * 1000,
+    WAIT_SECONDS = 240,
+    WAIT_MAX = 3600,
+    PARTS_MAX = 10000,
+    COPIES = 2, /* at a time, of all realms together */
+    COPY_WAIT_MS = 120 * 1000,
+    COPY_NAP_MS = 50,
+    COPY_MARGIN = 64 * 1024, /* bytes, and half the size of the database */
+};
 
 /* A realm and a snapshot of its database. */
 struct subject {
     struct realm *realm;
     const struct backend *backend;
     struct snapshot *snapshot;
+    int place; /* among those who have one; -1: none is needed */
     struct backend_identity identity;
     struct database database;
 };
@@ -44,8 +58,72 @@ static void
 subject_close(struct subject *s)
 {
     snapshot_free(s->snapshot);
+    if (s->place >= 0)
+        close(s->place);
     realm_free(s->realm);
     memset(s, 0, sizeof(*s));
+    s->place = -1;
+}
+
+/* Callers may be many, and a copy is as large as the database: they take turns. */
+static bool
+take_place(struct subject *s, const struct settings *settings, struct error *err)
+{
+    static const struct timespec nap = { 0, COPY_NAP_MS * 1000 * 1000 };
+    char name[PATH_MAX];
+
+    if (!file_make_folder(settings->runtime, 0755, err))
+        return false;
+    for (int waited = 0; waited <= COPY_WAIT_MS; waited += COPY_NAP_MS) {
+        for (int i = 0; i < COPIES; i++) {
+            snprintf(name, sizeof(name), "%s/copy.%d.lock", settings->runtime, i);
+            error_clear(err);
+            s->place = file_lock(name, 0, err);
+            if (s->place >= 0)
+                return true;
+            if (err->code != ERROR_UNREACHABLE)
+                return false;
+        }
+        nanosleep(&nap, NULL);
+    }
+    error_set(err, ERROR_UNREACHABLE, "cannot copy the database of %s: %d others are being read",
+              s->realm->name, COPIES);
+    return error_hint(err, "Try again when that has ended");
+}
+
+/* What is left after a copy is for the KDC, which writes too. */
+static bool
+has_room(const struct subject *s, struct error *err)
+{
+    uint64_t need = backend_size(s->backend, s->realm->database) / 2 * 3 + COPY_MARGIN, have;
+    const char *slash = strrchr(s->realm->database, '/');
+    char folder[PATH_MAX];
+    struct statvfs fs;
+
+    snprintf(folder, sizeof(folder), "%.*s",
+             slash == NULL ? 1 : (int)(slash - s->realm->database) + 1,
+             slash == NULL ? "." : s->realm->database);
+    if (statvfs(folder, &fs) != 0)
+        return true; /* whoever copies finds out why */
+    have = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (have >= need)
+        return true;
+    error_set(err, ERROR_REFUSED,
+              "cannot copy database %s, to read it: %llu KiB are free there, %llu KiB needed",
+              s->realm->database, (unsigned long long)(have >> 10),
+              (unsigned long long)(need >> 10) + 1);
+    return error_hint(err, "Make room on that file system of the replica");
+}
+
+static bool
+make_copy(struct subject *s, const struct settings *settings, struct error *err)
+{
+    if (!take_place(s, settings, err) || !has_room(s, err) ||
+        !snapshot_new(s->backend, s->realm->database, NULL, &s->snapshot, &s->identity, err))
+        return false;
+    s->database = (struct database){ s->backend, s->realm->name, snapshot_path(s->snapshot),
+                                     s->realm->stash, s->realm->master_key };
+    return true;
 }
 
 static void
@@ -57,24 +135,22 @@ tell_recovery(const char *realm, enum backend_recovered what)
         log_notice("realm %s: gave up the promotion of a load that was killed", realm);
 }
 
+/* With a copy of the database if SETTINGS are given. */
 static bool
-subject_open(struct subject *s, const char *realm, bool copy, struct error *err)
+subject_open(struct subject *s, const char *realm, const struct settings *settings,
+             struct error *err)
 {
     enum backend_recovered what;
 
     memset(s, 0, sizeof(*s));
+    s->place = -1;
     if (!realm_load(realm, &s->realm, err))
         return false;
     if (!find_backend(s, err) || !loader_recover(s->backend, s->realm->database, &what, err))
         goto failed;
     tell_recovery(s->realm->name, what);
-    if (!copy)
+    if (settings == NULL || make_copy(s, settings, err))
         return true;
-    if (!snapshot_new(s->backend, s->realm->database, NULL, &s->snapshot, &s->identity, err))
-        goto failed;
-    s->database = (struct database){ s->backend, s->realm->name, snapshot_path(s->snapshot),
-                                     s->realm->stash, s->realm->master_key };
-    return true;
 
 failed:
     subject_close(s);
@@ -90,7 +166,7 @@ database_recover(const char *realm, struct error *err)
     if (!realm_load(realm, &subject.realm, err))
         return false;
     realm_free(subject.realm);
-    if (!subject_open(&subject, realm, false, err))
+    if (!subject_open(&subject, realm, NULL, err))
         return err->code == ERROR_REFUSED;
     subject_close(&subject);
     return true;
@@ -133,7 +209,7 @@ database_verb_digest(const struct verb_call *call, json_t **reply, struct error 
     if (!hex_decode(call->argv[1], nonce, sizeof(nonce)))
         return error_set(err, ERROR_USAGE, "cannot use nonce '%s': not %d hexadecimal digits",
                          call->argv[1], 2 * DIGEST_NONCE_SIZE);
-    if (!subject_open(&subject, call->argv[0], true, err))
+    if (!subject_open(&subject, call->argv[0], call->settings, err))
         return false;
     ok = database_examine(&subject.database, &question, WALK_MS, &answer, err);
     if (ok) {
@@ -204,7 +280,7 @@ database_verb_inventory(const struct verb_call *call, json_t **reply, struct err
 
     if (call->argc > 1 && !parse_part(call->argv[1], &c, err))
         return false;
-    if (!subject_open(&subject, call->argv[0], true, err))
+    if (!subject_open(&subject, call->argv[0], call->settings, err))
         return false;
     c.principals = json_object();
     c.policies = json_object();
@@ -291,7 +367,7 @@ database_verb_outcome(const struct verb_call *call, json_t **reply, struct error
             return error_set(err, ERROR_USAGE, "cannot wait for '%s' seconds: not 0 to %d",
                              call->argv[1], WAIT_MAX);
     }
-    if (!subject_open(&subject, call->argv[0], false, err))
+    if (!subject_open(&subject, call->argv[0], NULL, err))
         return false;
     wait_for_load(subject.realm->database, seconds, &progress);
     *reply = outcome_read(state, subject.realm->name, err);

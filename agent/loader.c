@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { LOCK_TRIES = 4 };
+
 static bool
 name_files(struct loader_job *job, const char *database, struct error *err)
 {
@@ -35,18 +37,31 @@ name_files(struct loader_job *job, const char *database, struct error *err)
     return error_set(err, ERROR_USAGE, "cannot use database %s: name too long", database);
 }
 
+/* Open and lock the file of all loads of this database. The end of a snapshot may remove its
+ * folder, when that is empty, between our two steps. */
+static bool
+lock_folder(struct loader_job *job, int timeout_ms, struct error *err)
+{
+    char name[PATH_MAX + 16];
+
+    snprintf(name, sizeof(name), "%s/loading", job->folder);
+    for (int tries = 1;; tries++) {
+        if (!file_make_folder(job->folder, 0700, err))
+            return false;
+        job->lock = file_lock(name, timeout_ms, err);
+        if (job->lock >= 0 || tries == LOCK_TRIES || access(job->folder, F_OK) == 0)
+            return job->lock >= 0;
+        error_clear(err);
+    }
+}
+
 /* Take the lock of all loads of this database, waiting at most TIMEOUT_MS. */
 static bool
 take_lock(struct loader_job *job, int timeout_ms, struct error *err)
 {
     struct loader_progress other;
-    char name[PATH_MAX + 16];
 
-    if (!file_make_folder(job->folder, 0700, err))
-        return false;
-    snprintf(name, sizeof(name), "%s/loading", job->folder);
-    job->lock = file_lock(name, timeout_ms, err);
-    if (job->lock >= 0)
+    if (lock_folder(job, timeout_ms, err))
         return true;
     if (err->code == ERROR_UNREACHABLE) {
         loader_look(job->request->database, &other);

@@ -65,7 +65,8 @@ compare_digest(struct walk *walk, struct step *step)
     if (!walk_call(walk, argv, DIGEST_TIMEOUT, &reply, &err)) {
         step_error(step, &err);
         json_decref(reply);
-        return err.code == ERROR_UNREACHABLE ? UNKNOWN : IMPOSSIBLE;
+        /* Refused: there is no room for the copy that would be read. */
+        return err.code == ERROR_UNREACHABLE || err.code == ERROR_REFUSED ? UNKNOWN : IMPOSSIBLE;
     }
     same = content->digest[0] != '\0' &&
            strcmp(fact_text(reply, "digest", NULL), content->digest) == 0;

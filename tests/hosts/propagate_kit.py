@@ -128,8 +128,8 @@ def wrap_kprop(primary, script, **keys):
 
 def killer(host, name, seconds=20):
     """Kill the first process of this name that the host shows: a Popen, which prints its pid."""
-    return host.start(f"end=$(($(date +%s) + {seconds})); while [ $(date +%s) -lt $end ]; do "
-                      f"for pid in $(pidof {name}); do kill -KILL $pid && echo $pid && exit; done; done")
+    return host.start(f"timeout {seconds} sh -c 'while :; do for pid in $(pidof {name}); do "
+                      "kill -KILL $pid && echo $pid && exit; done; done'")
 
 
 def whole(primary):

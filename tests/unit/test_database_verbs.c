@@ -27,7 +27,7 @@ setup(void **state)
         !realm_admin(&test_realm, "addprinc -policy one -pw secret user"))
         return -1;
     snprintf(state_folder, sizeof(state_folder), "%s/state", test_realm.folder);
-    settings.state = state_folder;
+    settings.state = settings.runtime = state_folder;
     return mkdir(state_folder, 0700);
 }
 
@@ -253,13 +253,87 @@ test_damaged(void **state)
     json_decref(reply);
 }
 
+/* The answer to a digest whose asker is on its own, in a child: its pid. */
+static pid_t
+ask_beside(void)
+{
+    pid_t pid = fork();
+    struct error err;
+    json_t *reply;
+
+    if (pid == 0)
+        _exit(ask(database_verb_digest, NONCE, &reply, &err) ? 0 : 1);
+    return pid;
+}
+
+/* Two copies of the database at a time: whoever comes third waits. */
+static void
+test_copies_take_turns(void **state)
+{
+    int first = open(in_folder(&test_realm, "state/copy.0.lock"), O_RDWR | O_CREAT, 0600);
+    int second = open(in_folder(&test_realm, "state/copy.1.lock"), O_RDWR | O_CREAT, 0600);
+    struct error err;
+    json_t *reply;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_true(flock(first, LOCK_EX | LOCK_NB) == 0);
+    assert_true(ask(database_verb_digest, NONCE, &reply, &err));
+    json_decref(reply);
+    assert_true(flock(second, LOCK_EX | LOCK_NB) == 0);
+    pid = ask_beside();
+    usleep(500 * 1000);
+    assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+    assert_true(shell("! ls -d %s.*", in_folder(&test_realm, "principal.kpropctl/snapshot")));
+    /* Whoever needs no copy is not kept waiting. */
+    assert_true(ask(database_verb_outcome, "0", &reply, &err));
+    json_decref(reply);
+    flock(second, LOCK_UN); /* the child has the descriptor, too */
+    close(second);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    close(first);
+}
+
+/* The last room is not taken from the KDC. */
+static void
+test_no_room_for_a_copy(void **state)
+{
+    const char *folder = test_realm.folder;
+    struct error err;
+    json_t *reply;
+
+    (void)state;
+    if (!shell("mkdir %s/kept && mount -t tmpfs -o size=4m tmpfs %s/kept 2>&1", folder, folder))
+        skip();
+    assert_true(shell("cd %s && cp -a principal principal.* kept && cp kdc.conf kdc.conf.was && "
+                      "sed -i 's|database_name = .*|database_name = %s/kept/principal|' kdc.conf",
+                      folder, folder));
+    assert_true(shell("cd %s/kept && free=$(df --output=avail -k . | tail -n 1) && "
+                      "head -c $(((free - 60) * 1024)) /dev/zero >ballast",
+                      folder));
+    assert_false(ask(database_verb_digest, NONCE, &reply, &err));
+    assert_int_equal(err.code, ERROR_REFUSED);
+    assert_non_null(strstr(err.text, "KiB needed"));
+    assert_true(shell("rm %s/kept/ballast", folder));
+    assert_true(ask(database_verb_digest, NONCE, &reply, &err));
+    json_decref(reply);
+    assert_true(shell("cd %s && mv kdc.conf.was kdc.conf && umount kept", folder));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_digest),        cmocka_unit_test(test_inventory),
-        cmocka_unit_test(test_announce),      cmocka_unit_test(test_outcome),
-        cmocka_unit_test(test_outcome_waits), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_inventory),
+        cmocka_unit_test(test_announce),
+        cmocka_unit_test(test_outcome),
+        cmocka_unit_test(test_outcome_waits),
+        cmocka_unit_test(test_copies_take_turns),
+        cmocka_unit_test(test_no_room_for_a_copy),
+        cmocka_unit_test(test_damaged),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -740,6 +740,25 @@ test_two_at_once(void **state)
     put_back_old();
 }
 
+/* The end of a digest removes the folder that it found empty, in the moment before a load locks it.
+ */
+static void
+test_folder_removed(void **state)
+{
+    const char *folder = file("principal.kpropctl"), *lock = file("principal.kpropctl/loading");
+    pid_t pid;
+
+    (void)state;
+    withdraw();
+    assert_true(shell("rm -r %s", folder));
+    pid = start_load(tracer("openat", lock, "delay_enter=1000000:when=1"), file("good.dump"));
+    while (rmdir(folder) != 0)
+        usleep(1000);
+    assert_int_equal(end_load(pid), 0);
+    assert_true(has_principal(&test_realm, "fresh"));
+    put_back_old();
+}
+
 /* Log in without a pause until told to end; the worst time in milliseconds is the exit status. */
 static void __attribute__((noreturn)) hammer(int until)
 {
@@ -892,6 +911,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_disk_errors),
         cmocka_unit_test(test_little_space),
         cmocka_unit_test(test_two_at_once),
+        cmocka_unit_test(test_folder_removed),
         cmocka_unit_test(test_logins_go_on),
         cmocka_unit_test(test_generations),
         cmocka_unit_test(test_announced_in_the_future),
