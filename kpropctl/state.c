@@ -191,21 +191,46 @@ explain_missing(const struct state *state, int why, struct error *err)
 }
 
 static bool
-open_file(struct state *state, const char *dir, const char *group, bool read_only,
-          struct error *err)
+connect_file(struct state *state, int flags, struct error *err)
 {
-    int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-
-    if (read_only && access(state->path, R_OK) != 0 && !explain_missing(state, errno, err))
-        return false;
-    if (!read_only && !file_make_folder(dir, 0750, err))
-        return false;
+    sqlite3_close(state->db);
+    state->db = NULL;
     if (sqlite3_open_v2(state->path, &state->db, flags, NULL) != SQLITE_OK)
         return state_failed(state, err);
     sqlite3_busy_timeout(state->db, BUSY_MS);
+    return true;
+}
+
+/* A reader finds an older kpropctl's file after an upgrade: who may write brings it forward. */
+static bool
+open_for_reading(struct state *state, struct error *err)
+{
+    int version;
+
+    if ((access(state->path, R_OK) != 0 && !explain_missing(state, errno, err)) ||
+        !connect_file(state, SQLITE_OPEN_READONLY, err))
+        return false;
+    version = schema_version(state);
+    if (version < 0 || version >= SCHEMA_VERSION)
+        return migrate(state, err);
+    if (eaccess(state->path, W_OK) == 0)
+        return connect_file(state, SQLITE_OPEN_READWRITE, err) && migrate(state, err);
+    error_set(err, ERROR_INTERNAL,
+              "cannot read the state database %s: it is of an older kpropctl (version %d, this one "
+              "reads %d)",
+              state->path, version, SCHEMA_VERSION);
+    return error_hint(err, "the next propagation brings it forward, or any command as root");
+}
+
+static bool
+open_file(struct state *state, const char *dir, const char *group, bool read_only,
+          struct error *err)
+{
     if (read_only)
-        return schema_version(state) == SCHEMA_VERSION || state_failed(state, err);
-    return migrate(state, err) && give_group(state, dir, group, err);
+        return open_for_reading(state, err);
+    return file_make_folder(dir, 0750, err) &&
+           connect_file(state, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err) &&
+           migrate(state, err) && give_group(state, dir, group, err);
 }
 
 struct state *
