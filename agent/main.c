@@ -6,6 +6,7 @@
 #include "agent/verbs.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/messages.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -95,16 +96,56 @@ unknown_verb(const char *name)
     return ERROR_USAGE;
 }
 
+/* The words of a command, with the secret behind them where its verb takes one. */
+struct command {
+    const char *argv[MESSAGE_MAX_ARGS + 1]; /* the verb first, NULL at the end */
+    size_t argc;
+    char *secret;
+};
+
+static void
+wipe_command(struct command *command)
+{
+    if (command->secret != NULL)
+        explicit_bzero(command->secret, strlen(command->secret));
+    free(command->secret);
+    command->secret = NULL;
+}
+
+/* False with ERR; to be ended by wipe_command. */
+static bool
+gather_command(const struct verb *verb, int argc, char **argv, struct command *command,
+               struct error *err)
+{
+    memset(command, 0, sizeof(*command));
+    if (argc > MESSAGE_MAX_ARGS - 1)
+        return error_set(err, ERROR_USAGE, "cannot run %s: too many arguments", argv[0]);
+    for (int i = 0; i < argc; i++)
+        command->argv[command->argc++] = argv[i];
+    if (verb == NULL || !verb->secret)
+        return true;
+    command->secret = verbs_read_secret(verb, (size_t)argc - 1, STDIN_FILENO, err);
+    command->argv[command->argc++] = command->secret;
+    return command->secret != NULL;
+}
+
 /* A person at the console, who is root. */
 static int
 run_at_console(const struct settings *settings, int argc, char **argv)
 {
     const struct verb *verb = verbs_find(argv[0]);
-    struct verb_call call = { settings, NULL, (size_t)argc - 1,
-                              (const char *const *)(uintptr_t)(argv + 1) };
+    struct command command;
+    struct verb_call call = { .settings = settings };
+    struct error err;
+    int status;
 
     if (verb == NULL)
         return unknown_verb(argv[0]);
+    error_clear(&err);
+    if (!gather_command(verb, argc, argv, &command, &err))
+        return fail(&err);
+    call.argc = command.argc - 1;
+    call.argv = command.argv + 1;
     if (verb->run == self_check_verb)
         return self_check_console(&call, stdout);
     if (verb->kind == VERB_CHANGING && geteuid() != 0) {
@@ -113,7 +154,9 @@ run_at_console(const struct settings *settings, int argc, char **argv)
     }
     if (verb->run == enroll_verb)
         return enroll_console(&call, stdout, stderr);
-    return verbs_run(verb, &call, stdout, stderr);
+    status = verbs_run(verb, &call, stdout, stderr);
+    wipe_command(&command);
+    return status;
 }
 
 /* Behind an existing remctld: whatever it was asked for is in ARGV, and not to be trusted. */
@@ -121,6 +164,7 @@ static int
 run_for_remctld(const char *peer, int argc, char **argv)
 {
     struct settings settings;
+    struct command command;
     struct error err;
     int status;
 
@@ -129,8 +173,12 @@ run_for_remctld(const char *peer, int argc, char **argv)
     error_clear(&err);
     if (!settings_read(&settings, NULL, &err))
         return fail(&err);
-    status = verbs_serve(&settings, peer, (size_t)argc - 1,
-                         (const char *const *)(uintptr_t)(argv + 1), stdout, stderr);
+    if (!gather_command(verbs_find(argv[1]), argc - 1, argv + 1, &command, &err)) {
+        settings_free(&settings);
+        return fail(&err);
+    }
+    status = verbs_serve(&settings, peer, command.argc, command.argv, stdout, stderr);
+    wipe_command(&command);
     settings_free(&settings);
     if (status == VERBS_UNKNOWN)
         return unknown_verb(argv[1]);

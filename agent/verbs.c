@@ -5,6 +5,7 @@
 #include "agent/database_verbs.h"
 #include "agent/enroll.h"
 #include "agent/facts.h"
+#include "agent/keytab_verbs.h"
 #include "agent/kpropd.h"
 #include "agent/rollback.h"
 #include "agent/self_check.h"
@@ -21,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOCK_WAIT_MS = 30 * 1000 };
+enum { LOCK_WAIT_MS = 30 * 1000, SECRET_MAX = 64 * 1024 };
 
 static bool
 verb_version(const struct verb_call *call, json_t **reply, struct error *err)
@@ -78,6 +79,10 @@ static const struct verb table[] = {
       1, 1, VERB_CHANGING, false, 180, kpropd_verb_start_kdc },
     { "stop-kpropd", "REALM", "stop and disable kpropd, unless a load is running",
       1, 1, VERB_CHANGING, false, 180, kpropd_verb_stop },
+    { "keytab-add", "REALM PRINCIPAL KEYS", "put new keys of this host beside the old ones",
+      3, 3, VERB_CHANGING, false, 60, keytab_verb_add, .secret = true },
+    { "keytab-drop", "REALM PRINCIPAL KVNO", "drop this host's keys that are older than KVNO",
+      3, 3, VERB_CHANGING, false, 60, keytab_verb_drop },
     { "rollback", "REALM [previous|GENERATION]", "load the last good dump again, or the one before",
       1, 2, VERB_CHANGING, false, 3700, rollback_verb },
     { "enroll", "[OPTION...]", "make this host ready to become a replica, from the bundle on stdin",
@@ -217,6 +222,48 @@ verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE
     print_reply(reply, out);
     json_decref(reply);
     return ok ? 0 : err.code;
+}
+
+/* Up to SECRET_MAX bytes of FD into TEXT; false with errno. */
+static bool
+read_all(int fd, char *text, size_t *len)
+{
+    ssize_t n = 1;
+
+    for (*len = 0; n != 0 && *len < SECRET_MAX;) {
+        n = read(fd, text + *len, SECRET_MAX - *len);
+        if (n < 0 && errno != EINTR)
+            return false;
+        *len += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+char *
+verbs_read_secret(const struct verb *verb, size_t argc, int fd, struct error *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+
+    if (argc >= verb->max_args) {
+        error_set(err, ERROR_USAGE,
+                  "cannot run %s: its last argument must not be on a command line", verb->name);
+        error_hint(err, "Give it on standard input: others can see the arguments of a process");
+        return NULL;
+    }
+    text = calloc(1, SECRET_MAX + 1);
+    if (text == NULL) {
+        error_memory(err);
+    } else if (!read_all(fd, text, &len) || len == 0 || len == SECRET_MAX) {
+        error_set(err, ERROR_USAGE, "cannot run %s: %s", verb->name,
+                  len == 0 ? "nothing came on standard input" : "too much came on standard input");
+        explicit_bzero(text, len);
+        free(text);
+        text = NULL;
+    } else {
+        text[strcspn(text, "\r\n")] = '\0';
+    }
+    return text;
 }
 
 int

@@ -47,6 +47,8 @@ struct verb {
     bool console_only; /* never for a remote peer */
     unsigned deadline; /* seconds, then it is killed */
     verb_function *run;
+    bool secret; /* its last argument is one: over the network it is encrypted like all else, but
+                    at the console and behind remctld it comes on standard input, never in argv */
 };
 
 /* The rows in the order of the help, ended by a row whose name is NULL. */
@@ -68,6 +70,13 @@ int verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, 
  */
 bool verbs_lock_changes(const struct settings *s, const char *what, int timeout_ms, int *fd,
                         struct error *err);
+
+/*
+ * For a VERB of which the last argument is a secret: what comes on FD, up to its end or a line feed
+ * (at most 64 KiB), as a string that the caller wipes and frees; ARGC is how many arguments came
+ * otherwise. NULL with ERR: too many of them, so that it seems to be one of those; or unreadable.
+ */
+char *verbs_read_secret(const struct verb *verb, size_t argc, int fd, struct error *err);
 
 /*
  * Exit statuses of verbs_serve that no verb has: the peer may not use that verb; there is none of

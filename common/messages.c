@@ -20,6 +20,8 @@ message_free(struct message *msg)
     if (msg == NULL)
         return;
     free(msg->argv);
+    if (msg->storage != NULL)
+        explicit_bzero(msg->storage, msg->storage_size);
     free(msg->storage);
     message_init(msg);
 }
@@ -74,6 +76,7 @@ read_text(struct cursor *c, struct message *msg)
         memcpy(copy, p, len);
     copy[len] = '\0';
     msg->storage = copy;
+    msg->storage_size = len + 1;
     msg->text.data = copy;
     msg->text.len = len;
     return MESSAGE_TAKEN;
@@ -181,6 +184,7 @@ read_command(struct message_reader *reader, struct cursor *c, struct message *ms
         return MESSAGE_MORE;
 
     msg->storage = body->data;
+    msg->storage_size = body->cap;
     len = body->len;
     message_reader_init(reader, reader->acceptor);
     return split_arguments(msg, len);

@@ -65,6 +65,7 @@ struct message {
     uint32_t code;               /* ERROR: enum message_error, or any other */
     struct message_string text;  /* OUTPUT: the bytes; ERROR: for people */
     void *storage;               /* what the strings point into; NULL if not the message's own */
+    size_t storage_size;         /* wiped when it is freed: arguments may be secrets */
 };
 
 /* Make MSG empty. A message that was given out is released with message_free (which leaves it

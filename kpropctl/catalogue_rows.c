@@ -95,6 +95,37 @@ const struct symptom symptoms_rows[] = {
                "dump, which nobody checks, over a good one, and the two lock each other out.",
       .look = "primary# kpropctl schedule",
       .remedy = "remove the job that kpropctl schedule names" },
+    { .id = "renew",
+      .title = "the key of REPLICA could not be renewed",
+      .check = "renew",
+      .program = "kpropctl renew",
+      .where = ON_PRIMARY,
+      .signs = { { "both sides have the new key beside the old one, but", SURE },
+                 { "cannot set the new keys of", SURE },
+                 { "The key of * is not changed:", LIKELY },
+                 { "cannot change keytab", SURE } },
+      .cause = "The new key is put into REPLICA's keytab first, then into the database. Where that "
+               "ends half-way, the old key goes on working.",
+      .look = "replica# klist -ket\n"
+              "primary# kadmin.local getprinc host/REPLICA | grep Key:",
+      .remedy = "run it again; if the keytab lacks the newest key of the database: kpropctl enroll "
+                "REPLICA | ssh root@REPLICA kpropctl-agent enroll" },
+    { .id = "old-keys",
+      .title = "older keys of REPLICA are kept",
+      .check = "old-keys",
+      .program = "kpropctl renew --finish, kpropctl check",
+      .where = ON_PRIMARY,
+      .signs = { { "has older keys than kvno", SURE },
+                 { "older keys of * are kept", SURE },
+                 { "cannot drop older keys of", SURE },
+                 { "cannot drop keys from keytab", SURE } },
+      .cause = "After kpropctl renew the old key stays on both sides, since tickets for it are in "
+               "caches, and replicas issue them until they are sent the new key. Once those have "
+               "expired, whoever has the old key can only do harm with it.",
+      .look = "primary# kadmin.local getprinc host/REPLICA | grep Key:\n"
+              "primary# kpropctl renew --finish --dry-run REPLICA",
+      .remedy = "kpropctl renew --finish REPLICA; at once, if the old key is in wrong hands: with "
+                "--force" },
     { .id = "found",
       .title = "clients do not find REPLICA",
       .check = "found",

@@ -62,6 +62,8 @@ enum walk_kind {
     WALK_CHECK = 8,     /* look at a replica: every row tells, nothing is changed */
     WALK_CHECK_PRIMARY = 16, /* the same of the primary itself */
     WALK_ROLLBACK = 4,       /* go back to a dump that a replica has kept, and prove that */
+    WALK_RENEW = 32,         /* give a host a new key, beside the old one */
+    WALK_FINISH = 64,        /* drop the old one once nothing needs it */
 };
 
 struct principals;
@@ -74,8 +76,9 @@ struct walk {
     enum walk_kind kind;
     bool dry_run;            /* look, change nothing anywhere */
     const char *const *only; /* ids of the rows to tell, ended by NULL; NULL: all */
-    bool force;              /* send even what the replica has already */
+    bool force;              /* send even what the replica has already; drop keys too early */
     bool overwrite;          /* what the replica alone has may go */
+    bool renew_keys;         /* stale keytabs may be given the current keys */
     int64_t rollback;        /* the generation to go back to */
     struct spool *spool;
     const struct delivery *delivery; /* what a bare host may be sent, and how; or NULL */

@@ -3,11 +3,11 @@
 #include "kpropctl/connect.h"
 #include "kpropctl/rows.h"
 #include "kpropctl/run.h"
+#include "kpropctl/text.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { OPTION_JSON = 256, OPTION_PREVIOUS, OUTCOME_TIMEOUT = 60 };
@@ -44,18 +44,6 @@ parse(int argc, char **argv, struct arguments *a, struct error *err)
     if (argc - optind != 1)
         return error_set(err, ERROR_USAGE, "which host? (one)");
     return run_check_hosts(&argv[optind], 1, err);
-}
-
-static const char *
-time_text(json_int_t at, char *text, size_t size)
-{
-    time_t seconds = (time_t)at;
-    struct tm tm;
-
-    /* No year has so many digits: it is what the agent says. */
-    if (localtime_r(&seconds, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-        snprintf(text, size, "at no time");
-    return text;
 }
 
 /* What the agent of HOST tells of its loads; NULL with ERR. */
@@ -101,13 +89,13 @@ choose(const json_t *outcome, const char *host, bool previous, struct error *err
                 "%s: the last good dump is generation %lld, sent %s: %lld principals, "
                 "%lld policies\n",
                 host, (long long)fact_integer(last, "generation", NULL),
-                time_text(fact_integer(last, "announced_at", NULL), when, sizeof(when)),
+                date_text(fact_integer(last, "announced_at", NULL), when, sizeof(when)),
                 (long long)fact_integer(last, "principals", NULL),
                 (long long)fact_integer(last, "policies", NULL));
     fprintf(stderr, "%s: %s generation %lld, sent %s: %lld principals, %lld policies\n", host,
             previous ? "it would go back to" : "it would load again",
             (long long)fact_integer(chosen, "generation", NULL),
-            time_text(fact_integer(chosen, "announced_at", NULL), when, sizeof(when)),
+            date_text(fact_integer(chosen, "announced_at", NULL), when, sizeof(when)),
             (long long)fact_integer(chosen, "principals", NULL),
             (long long)fact_integer(chosen, "policies", NULL));
     return fact_integer(chosen, "generation", NULL);

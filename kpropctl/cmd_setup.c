@@ -16,6 +16,7 @@ enum {
     OPTION_STASH,
     OPTION_PACKAGE,
     OPTION_REPLACE,
+    OPTION_RENEW_KEYS,
 };
 
 static const struct option options[] = {
@@ -28,6 +29,7 @@ static const struct option options[] = {
     { "with-stash", no_argument, NULL, OPTION_STASH },
     { "agent-package", required_argument, NULL, OPTION_PACKAGE },
     { "replace", no_argument, NULL, OPTION_REPLACE },
+    { "renew-keys", no_argument, NULL, OPTION_RENEW_KEYS },
     { NULL, 0, NULL, 0 },
 };
 
@@ -49,6 +51,9 @@ parse(int argc, char **argv, struct run_request *request, const char **via)
             break;
         case OPTION_ALLOW_SHRINK:
             request->allow_shrink = true;
+            break;
+        case OPTION_RENEW_KEYS:
+            request->renew_keys = true;
             break;
         case OPTION_NO_WAIT:
             request->wait = false;

@@ -20,6 +20,7 @@ const struct command commands[] = {
       "  --replace       what contradicts the realm's configuration there may go\n"
       "  --overwrite     what the replica's database alone has may go\n"
       "  --allow-shrink  the database is meant to have far fewer entries than last time\n"
+      "  --renew-keys    put the current keys into a keytab that is stale, here or on HOST\n"
       "  --no-wait       leave if another run for the realm is at work\n"
       "  --json          a report for programs\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_setup },
@@ -73,6 +74,17 @@ const struct command commands[] = {
       "was damaged; with it the replica serves what it had before the last propagation, until the\n"
       "next one. Without a primary: 'kpropctl-agent rollback REALM [previous]' at the replica.\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_rollback },
+    { "renew", NULL, "[--finish] [--dry-run] HOST...",
+      "give HOST a new key on both sides, or drop its old ones",
+      "  --finish        drop the keys that nothing needs any more\n"
+      "  --force         with --finish: also those that tickets may still be in use for\n"
+      "  -n, --dry-run   change nothing anywhere, say what would be done\n"
+      "  --no-wait       leave if another run for the realm is at work\n"
+      "  --json          a report for programs\n\n"
+      "At no time does neither key work: the new one is first added to HOST's keytab, then to the\n"
+      "database; the old one stays on both sides until --finish. To be run again if it was "
+      "killed.\n",
+      NEEDS_ROOT | NEEDS_REALM, cmd_renew },
     { "remove-slave", "remove-replica", "[--stop] HOST", "forget HOST: propagate to it no more",
       "  --stop          also stop and disable kpropd there\n", NEEDS_ROOT | NEEDS_REALM,
       cmd_remove },

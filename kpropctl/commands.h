@@ -47,6 +47,7 @@ int cmd_list(struct command_context *context, int argc, char **argv, struct erro
 int cmd_remove(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_propagate(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_schedule(struct command_context *context, int argc, char **argv, struct error *err);
+int cmd_renew(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_rollback(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_status(struct command_context *context, int argc, char **argv, struct error *err);
 int cmd_report(struct command_context *context, int argc, char **argv, struct error *err);

@@ -126,15 +126,16 @@ child_main(int fd, pid_t parent, const char *host, fleet_serve *serve, void *clo
     memset(&result, 0, sizeof(result));
     serve(closure, host, &listener, &result);
     send_line(
-        fd, json_pack("{s:i, s:i, s:b, s:I, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:f, s:f, s:i, s:i}",
-                      "end", result.status, "outcome", (int)result.outcome, "dry_run",
-                      result.dry_run, "bytes", (json_int_t)result.bytes, "seconds", result.seconds,
-                      "principals", (json_int_t)result.principals, "policies",
-                      (json_int_t)result.policies, "generation", (json_int_t)result.generation,
-                      "primary", result.primary, "verified_at", (json_int_t)result.verified_at,
-                      "behind", (json_int_t)result.behind, "load_seconds", result.load_seconds,
-                      "verify_seconds", result.verify_seconds, "age_warning", result.age_warning,
-                      "age_critical", result.age_critical));
+        fd,
+        json_pack(
+            "{s:i, s:i, s:b, s:b, s:I, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:f, s:f, s:i, s:i}",
+            "end", result.status, "outcome", (int)result.outcome, "dry_run", result.dry_run, "keys",
+            result.keys, "bytes", (json_int_t)result.bytes, "seconds", result.seconds, "principals",
+            (json_int_t)result.principals, "policies", (json_int_t)result.policies, "generation",
+            (json_int_t)result.generation, "primary", result.primary, "verified_at",
+            (json_int_t)result.verified_at, "behind", (json_int_t)result.behind, "load_seconds",
+            result.load_seconds, "verify_seconds", result.verify_seconds, "age_warning",
+            result.age_warning, "age_critical", result.age_critical));
     _exit(result.status);
 }
 
@@ -170,6 +171,7 @@ take_end(struct member *m, const json_t *object)
         .status = (int)json_integer_value(json_object_get(object, "end")),
         .outcome = (enum host_outcome)json_integer_value(json_object_get(object, "outcome")),
         .dry_run = json_is_true(json_object_get(object, "dry_run")),
+        .keys = json_is_true(json_object_get(object, "keys")),
         .bytes = (uint64_t)json_integer_value(json_object_get(object, "bytes")),
         .seconds = json_number_value(json_object_get(object, "seconds")),
         .principals = (uint64_t)json_integer_value(json_object_get(object, "principals")),

@@ -12,7 +12,7 @@ enum { DEFAULT_WIDTH = 80, STATE_SIZE = 64 };
 const char *
 host_outcome_name(enum host_outcome outcome)
 {
-    static const char *const names[] = { "failed", "sent", "unchanged", "verified" };
+    static const char *const names[] = { "failed", "sent", "unchanged", "verified", "renewed" };
 
     return names[outcome];
 }

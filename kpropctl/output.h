@@ -17,9 +17,10 @@ enum host_outcome {
     HOST_SENT,      /* but not verified: no agent to ask */
     HOST_UNCHANGED, /* verified, nothing had to be sent */
     HOST_VERIFIED,  /* sent and verified */
+    HOST_RENEWED,   /* its keys were renewed or old ones dropped; nothing is told of its content */
 };
 
-/* "failed", "sent", "unchanged", "verified". */
+/* "failed", "sent", "unchanged", "verified", "renewed". */
 const char *host_outcome_name(enum host_outcome outcome);
 
 /* The end of one host's walk. */
@@ -27,6 +28,7 @@ struct host_result {
     int status; /* enum error_code */
     enum host_outcome outcome;
     bool dry_run;
+    bool keys;      /* it was about keys, not about content */
     uint64_t bytes; /* sent; 0 if nothing was */
     double seconds; /* of the transfer */
     uint64_t principals;

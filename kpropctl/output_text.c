@@ -170,6 +170,12 @@ verdict(struct output *output, size_t host, const struct host_result *result)
               state->would, state->would == 1 ? "" : "s");
         return;
     }
+    if (result->outcome == HOST_RENEWED)
+        return;
+    if (result->keys) {
+        print(output, host, "\nthe keys of %s are NOT what was asked for\n", name);
+        return;
+    }
     if (!host_is_verified(result)) {
         print(output, host, "\n%s%s is NOT a verified replica of %s%s",
               output->colour ? "\033[31m" : "", name, output->realm,

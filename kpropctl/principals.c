@@ -1,30 +1,22 @@
-/* principals - see principals.h. */
-#include "kpropctl/principals.h"
+/* principals - see principals.h. What changes keys is in principals_keys.c. */
+#include "kpropctl/principals_session.h"
 
 #include "kpropctl/keytab_bytes.h"
 
 #include <errno.h>
-#include <kadm5/admin.h>
-#include <krb5.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-struct principals {
-    krb5_context context;
-    void *handle;
-    const struct realm *realm;
-};
-
-static bool
-failed(krb5_context context, krb5_error_code code, struct error *err, const char *verb,
-       const char *object)
+bool
+principals_failed(const struct principals *p, krb5_error_code code, const char *verb,
+                  const char *object, struct error *err)
 {
-    const char *text = krb5_get_error_message(context, code);
+    const char *text = krb5_get_error_message(p->context, code);
 
     error_set(err, ERROR_FAILED, "cannot %s %s: %s", verb, object, text);
-    krb5_free_error_message(context, text);
+    krb5_free_error_message(p->context, text);
     return false;
 }
 
@@ -63,7 +55,7 @@ principals_open(const struct realm *realm, struct error *err)
             kadm5_init_with_password(p->context, client, password, service, &params,
                                      KADM5_STRUCT_VERSION, KADM5_API_VERSION_2, NULL, &p->handle);
     if (code != 0) {
-        failed(p->context, code, err, "open the database of realm", realm->name);
+        principals_failed(p, code, "open the database of realm", realm->name, err);
         explain_open(realm, code, err);
         principals_close(p);
         return NULL;
@@ -98,7 +90,7 @@ principals_kvno(struct principals *p, const char *name, int *kvno, struct error 
     if (code == KADM5_UNK_PRINC)
         return true;
     if (code != 0)
-        return failed(p->context, code, err, "look up principal", name);
+        return principals_failed(p, code, "look up principal", name, err);
     *kvno = (int)entry.kvno;
     kadm5_free_principal_ent(p->handle, &entry);
     return true;
@@ -116,7 +108,7 @@ principals_create(struct principals *p, const char *name, struct error *err)
         code = kadm5_create_principal_3(p->handle, &entry, KADM5_PRINCIPAL, 0, NULL, NULL);
     krb5_free_principal(p->context, entry.principal);
     if (code != 0 && code != KADM5_DUP)
-        return failed(p->context, code, err, "create principal", name);
+        return principals_failed(p, code, "create principal", name, err);
     return true;
 }
 
@@ -129,7 +121,7 @@ principals_rekey(struct principals *p, const char *name, struct error *err)
     if (code == 0)
         code = kadm5_randkey_principal_3(p->handle, principal, FALSE, 0, NULL, NULL, NULL);
     krb5_free_principal(p->context, principal);
-    return code == 0 || failed(p->context, code, err, "change the keys of", name);
+    return code == 0 || principals_failed(p, code, "change the keys of", name, err);
 }
 
 /* A type that the entry has twice, with different salts, is the same key for a keytab. */
@@ -162,7 +154,7 @@ principals_keytab(struct principals *p, const char *name, struct buffer *out, st
     if (code == 0)
         code = kadm5_get_principal_keys(p->handle, principal, 0, &keys, &count);
     if (code != 0)
-        failed(p->context, code, err, "read the keys of", name);
+        principals_failed(p, code, "read the keys of", name, err);
     else if (count == 0)
         error_set(err, ERROR_FAILED, "cannot read the keys of %s: it has none", name);
     else
@@ -247,7 +239,7 @@ principals_match_keytab(struct principals *p, const char *name, const char *keyt
     if (code == 0)
         code = krb5_kt_resolve(p->context, keytab, &kt);
     if (code != 0) {
-        failed(p->context, code, err, "read the keys of", name);
+        principals_failed(p, code, "read the keys of", name, err);
         goto cleanup;
     }
     *state = compare_keys(p->context, kt, principal, keys, count, name, keytab, err);

@@ -6,9 +6,11 @@
 
 #include "common/buffers.h"
 #include "common/errors.h"
+#include "common/keytab.h"
 #include "common/realm.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct principals;
 
@@ -54,5 +56,35 @@ enum keytab_state {
  */
 bool principals_match_keytab(struct principals *principals, const char *name, const char *keytab,
                              enum keytab_state *state, struct error *err);
+
+/* How old the keys of a principal are, and how long what was made with them may live. */
+struct principals_age {
+    int kvno;             /* the current version */
+    int oldest;           /* that is kept */
+    int64_t changed_at;   /* when the current one was made: seconds since the epoch */
+    int64_t longest_life; /* of a ticket for it, in seconds */
+};
+
+/* Of NAME, which must exist. */
+bool principals_age(struct principals *principals, const char *name, struct principals_age *age,
+                    struct error *err);
+
+/* The current keys of NAME as they are; wiped by the caller. */
+bool principals_keys(struct principals *principals, const char *name, struct keytab_keys *keys,
+                     struct error *err);
+
+/* New random keys for NAME, of the next version and the types of its current ones, which nobody
+ * knows yet: the database is as it was. Wiped by the caller. */
+bool principals_invent(struct principals *principals, const char *name, struct keytab_keys *keys,
+                       struct error *err);
+
+/* Add KEYS to those of NAME: from now on a KDC uses them; the older ones stay. Fails if KEYS'
+ * version is there, as when somebody else changed the key meanwhile. */
+bool principals_add_keys(struct principals *principals, const char *name,
+                         const struct keytab_keys *keys, struct error *err);
+
+/* Drop the keys of NAME that are older than KVNO. */
+bool principals_drop_older(struct principals *principals, const char *name, int kvno,
+                           struct error *err);
 
 #endif

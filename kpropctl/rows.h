@@ -15,6 +15,7 @@ enum verdict see_name(struct walk *walk, struct step *step);
 enum verdict see_principals(struct walk *walk, struct step *step);
 bool make_principals(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_keytab(struct walk *walk, struct step *step);
+bool make_keytab(struct walk *walk, struct step *step, struct error *err);
 
 /* rows_enroll.c: what a bare host lacks, by way of --via */
 enum verdict see_enrolled(struct walk *walk, struct step *step);
@@ -26,6 +27,7 @@ enum verdict see_clock(struct walk *walk, struct step *step);
 enum verdict see_realm(struct walk *walk, struct step *step);
 enum verdict see_services(struct walk *walk, struct step *step);
 enum verdict see_replica_keytab(struct walk *walk, struct step *step);
+bool make_replica_keytab(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_replica_space(struct walk *walk, struct step *step);
 enum verdict see_acl(struct walk *walk, struct step *step);
 bool make_acl(struct walk *walk, struct step *step, struct error *err);
@@ -39,6 +41,12 @@ bool make_kdc(struct walk *walk, struct step *step, struct error *err);
 /* rows_port.c: does inetd or a socket unit start kpropd there for each transfer? Asks the agent if
  * no row has yet. */
 bool rows_on_demand(struct walk *walk);
+
+/* rows_keys.c: new keys for the replica's host, and the end of old ones */
+enum verdict see_renew(struct walk *walk, struct step *step);
+bool make_renew(struct walk *walk, struct step *step, struct error *err);
+enum verdict see_old_keys(struct walk *walk, struct step *step);
+bool make_old_keys(struct walk *walk, struct step *step, struct error *err);
 
 /* rows_role.c: is the replica a primary itself? */
 enum verdict see_role(struct walk *walk, struct step *step);

@@ -203,7 +203,11 @@ see_keytab(struct walk *walk, struct step *step)
         return HOLDS;
     }
     step_error(step, &err);
-    step_hint(step, "on this host: kadmin.local -q 'ktadd -norandkey -k %s %s'", walk->keytab,
-              walk->primary.principal);
+    if (walk->renew_keys)
+        return LACKING;
+    step_hint(step,
+              "on this host: kpropctl setup-slave --renew-keys, or kadmin.local -q 'ktadd "
+              "-norandkey -k %s %s'",
+              walk->keytab, walk->primary.principal);
     return IMPOSSIBLE;
 }

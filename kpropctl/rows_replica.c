@@ -189,8 +189,10 @@ see_replica_keytab(struct walk *walk, struct step *step)
     else
         step_summary(step, "keytab %s on %s holds kvno %lld of %s, the database has kvno %d", file,
                      walk->replica.host, (long long)newest, walk->replica.principal, kvno);
-    step_hint(step, "bring the key there: %s",
-              delivery_ways(walk->replica.host, "", ways, sizeof(ways)));
+    if (walk->renew_keys)
+        return LACKING;
+    step_hint(step, "kpropctl setup-slave --renew-keys %s puts it there; or bring it: %s",
+              walk->replica.host, delivery_ways(walk->replica.host, "", ways, sizeof(ways)));
     return IMPOSSIBLE;
 }
 

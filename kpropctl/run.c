@@ -55,9 +55,18 @@ tee_progress(void *closure, const char *id, uint64_t done, uint64_t total, doubl
     tee->next->progress(tee->next->closure, id, done, total, seconds);
 }
 
+/* A run that changes keys has nothing to do with content: no dump, no record of one. */
+static bool
+is_about_keys(enum walk_kind kind)
+{
+    return kind == WALK_RENEW || kind == WALK_FINISH;
+}
+
 static enum host_outcome
 judge(const struct walk *walk, int status)
 {
+    if (is_about_keys(walk->kind))
+        return status == 0 ? HOST_RENEWED : HOST_FAILED;
     if (status == 0 && walk->content_verified && walk->ticket_verified)
         return walk->sent ? HOST_VERIFIED : HOST_UNCHANGED;
     return walk->sent && walk->agent == NULL ? HOST_SENT : HOST_FAILED;
@@ -176,6 +185,7 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
         .kind = request->kind,
         .dry_run = request->dry_run,
         .overwrite = request->overwrite,
+        .renew_keys = request->renew_keys,
         .force = request->force,
         .rollback = request->rollback,
         .spool = run->spool,
@@ -187,13 +197,14 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
         names_look_up(NULL, walk.realm->name, &walk.primary, &ignored);
     result->status = checks_walk(&walk);
     result->dry_run = request->dry_run;
+    result->keys = is_about_keys(request->kind);
     result->outcome = judge(&walk, result->status);
     result->bytes = walk.sent ? walk.dump.bytes : 0;
     result->seconds = walk.transfer_seconds;
     result->principals = walk.dump.principals;
     result->policies = walk.dump.policies;
     result->generation = walk.dump.generation;
-    if (!request->dry_run) {
+    if (!request->dry_run && !is_about_keys(request->kind)) {
         record(run, &walk, result, started, tee.failure);
         tell_event(&walk, result, tee.failure);
     }
@@ -329,7 +340,7 @@ open_spool(struct run *run, struct error *err)
     struct spool_options options = { request->force, request->allow_shrink };
     unsigned debris = 0;
 
-    if (request->kind == WALK_ROLLBACK)
+    if (request->kind == WALK_ROLLBACK || is_about_keys(request->kind))
         return true;
     run->spool = spool_open(request->context->configuration, request->context->realm, &options,
                             &debris, err);
@@ -354,7 +365,8 @@ run_walks(const struct run_request *request, struct error *err)
         close(lock);
         return err->code;
     }
-    begin_record(&run);
+    if (!is_about_keys(request->kind))
+        begin_record(&run);
     status = tell_walks(&run, err);
     end_record(&run, status);
     spool_close(run.spool);

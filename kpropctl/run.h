@@ -19,6 +19,7 @@ struct run_request {
     size_t count;
     bool dry_run;
     bool overwrite;
+    bool renew_keys;
     bool force;
     bool allow_shrink;
     int64_t rollback;         /* WALK_ROLLBACK: the generation to go back to */

@@ -116,6 +116,14 @@ bool state_memory(struct state *state, const char *realm, const char *host,
                   struct state_memory *memory, struct error *err);
 
 /*
+ * Since when all replicas of REALM hold what the database was at SINCE (seconds since the epoch):
+ * the time at which the last of them was first verified in a run that began later. 0 where one has
+ * not been yet: its name is then in HOST.
+ */
+bool state_all_hold(struct state *state, const char *realm, int64_t since, int64_t *at, char *host,
+                    size_t size, struct error *err);
+
+/*
  * Outcomes of REALM (and HOST, if not NULL), the newest first, at most LIMIT, as a new JSON array;
  * the keys are those of docs/protocol.md, history. NULL on failure.
  */

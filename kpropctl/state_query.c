@@ -168,6 +168,37 @@ state_memory(struct state *state, const char *realm, const char *host, struct st
     return ok || state_failed(state, err);
 }
 
+bool
+state_all_hold(struct state *state, const char *realm, int64_t since, int64_t *at, char *host,
+               size_t size, struct error *err)
+{
+    sqlite3_stmt *stmt =
+        state_prepare(state,
+                      "SELECT host, (SELECT min(finished) FROM outcome WHERE"
+                      " outcome.realm = replica.realm AND outcome.host = replica.host"
+                      " AND result IN ('verified', 'unchanged') AND started > ?2 + 1) FROM replica"
+                      " WHERE realm = ?1 ORDER BY host",
+                      "si", realm, since);
+    int step = SQLITE_ERROR;
+
+    *at = since;
+    host[0] = '\0';
+    while (stmt != NULL && (step = sqlite3_step(stmt)) == SQLITE_ROW) {
+        int64_t first = sqlite3_column_int64(stmt, 1); /* 0 for null */
+
+        if (first == 0) {
+            *at = 0;
+            state_column(stmt, 0, host, size);
+            step = SQLITE_DONE;
+            break;
+        }
+        if (first > *at)
+            *at = first;
+    }
+    sqlite3_finalize(stmt);
+    return step == SQLITE_DONE || state_failed(state, err);
+}
+
 static json_t *
 column_json(sqlite3_stmt *stmt, int column)
 {

@@ -2,6 +2,7 @@
 #include "kpropctl/text.h"
 
 #include <stdio.h>
+#include <time.h>
 
 const char *
 bytes_text(uint64_t bytes, char *text, size_t size)
@@ -31,5 +32,17 @@ age_text(double seconds, char *text, size_t size)
         snprintf(text, size, "%.0f h", seconds / 3600);
     else
         snprintf(text, size, "%.0f d", seconds / 86400);
+    return text;
+}
+
+const char *
+date_text(int64_t at, char *text, size_t size)
+{
+    time_t seconds = (time_t)at;
+    struct tm tm;
+
+    /* No year has so many digits: it is what another host says. */
+    if (localtime_r(&seconds, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        snprintf(text, size, "at no time");
     return text;
 }

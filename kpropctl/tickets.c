@@ -248,6 +248,41 @@ tickets_keytab_principal(const char *keytab, char *name, size_t size, struct err
     return code == 0;
 }
 
+bool
+tickets_kvno(const char *target, int *kvno, struct error *err)
+{
+    krb5_context context = NULL;
+    krb5_ccache cache = NULL;
+    krb5_ticket *ticket = NULL;
+    krb5_creds match, *creds = NULL;
+    krb5_error_code code;
+
+    *kvno = 0;
+    memset(&match, 0, sizeof(match));
+    if (krb5_init_context(&context) != 0)
+        return error_set(err, ERROR_USAGE, "cannot read krb5.conf");
+    code = krb5_cc_default(context, &cache);
+    if (code == 0)
+        code = krb5_cc_get_principal(context, cache, &match.client);
+    if (code == 0)
+        code = krb5_parse_name(context, target, &match.server);
+    if (code == 0)
+        code = krb5_get_credentials(context, KRB5_GC_CACHED, cache, &match, &creds);
+    if (code == 0)
+        code = krb5_decode_ticket(&creds->ticket, &ticket);
+    if (code == 0)
+        *kvno = (int)ticket->enc_part.kvno;
+    else
+        failed(context, code, err, "look at the ticket for", target);
+    krb5_free_ticket(context, ticket);
+    krb5_free_creds(context, creds);
+    krb5_free_cred_contents(context, &match);
+    if (cache != NULL)
+        krb5_cc_close(context, cache);
+    krb5_free_context(context);
+    return code == 0;
+}
+
 /* A context that knows one KDC alone. The profile comes from memory: no file is left behind. */
 static krb5_error_code
 lone_context(const char *realm, const char *address, int port, krb5_context *context)

@@ -28,6 +28,10 @@ bool tickets_use(const char *ccache, char *client, size_t size, struct error *er
 /* The first principal of KEYTAB into NAME. */
 bool tickets_keytab_principal(const char *keytab, char *name, size_t size, struct error *err);
 
+/* With which key version the service ticket for TARGET is encrypted that the default credentials
+ * hold, since a connection was made with it. */
+bool tickets_kvno(const char *target, int *kvno, struct error *err);
+
 struct ticket_proof {
     double seconds;
     int kvno; /* of the krbtgt key that the KDC used */

@@ -1,0 +1,22 @@
+/*
+ * principals_session - an open database, for principals*.c alone.
+ */
+#ifndef KPC_PRINCIPALS_SESSION_H
+#define KPC_PRINCIPALS_SESSION_H
+
+#include "kpropctl/principals.h"
+
+#include <kadm5/admin.h>
+#include <krb5.h>
+
+struct principals {
+    krb5_context context;
+    void *handle; /* of libkadm5srv */
+    const struct realm *realm;
+};
+
+/* "cannot VERB OBJECT: text of CODE" in ERR. Returns false. */
+bool principals_failed(const struct principals *p, krb5_error_code code, const char *verb,
+                       const char *object, struct error *err);
+
+#endif
