@@ -17,8 +17,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* JSON takes up to fifty times its length in memory. All names of a large realm are long. */
-enum { REPLY_LIMIT = 8 << 20, INVENTORY_LIMIT = 256 << 20, PROGRESS_LIMIT = 64 << 10 };
+/*
+ * JSON takes up to fifty times its length in memory, and several agents are asked at once. The log
+ * lines of a host, and all names of a large realm, are long.
+ */
+enum {
+    REPLY_LIMIT = 1 << 20,
+    LOGS_LIMIT = 8 << 20,
+    INVENTORY_LIMIT = 256 << 20,
+    PROGRESS_LIMIT = 64 << 10
+};
 
 struct remote {
     char *host;
@@ -507,6 +515,24 @@ send_command(struct remote *remote, const char *const *argv, struct error *err)
     return channel_send_command(remote->channel, argc, words, true, err);
 }
 
+static size_t
+reply_limit(const char *verb)
+{
+    if (strcmp(verb, "inventory") == 0)
+        return INVENTORY_LIMIT;
+    return strcmp(verb, "logs") == 0 ? LOGS_LIMIT : REPLY_LIMIT;
+}
+
+/* The agent's package is not what answers, or it is broken. */
+static bool
+doubt_agent(const struct remote *remote, struct error *err)
+{
+    return error_hint(err,
+                      "is it kpropctl-agent that listens on port %d of %s? look at journalctl -u "
+                      "kpropctl-agent there",
+                      remote->port, remote->host);
+}
+
 bool
 remote_call(struct remote *remote, const char *const *argv, int timeout, remote_progress *progress,
             void *closure, json_t **out, enum remote_fault *fault, struct error *err)
@@ -516,7 +542,7 @@ remote_call(struct remote *remote, const char *const *argv, int timeout, remote_
 
     *out = NULL;
     *fault = REMOTE_OK;
-    buffer_init(&call.out, strcmp(argv[0], "inventory") == 0 ? INVENTORY_LIMIT : REPLY_LIMIT);
+    buffer_init(&call.out, reply_limit(argv[0]));
     buffer_init(&call.errs, PROGRESS_LIMIT);
     if (remote->lost)
         error_set(err, ERROR_UNREACHABLE, "the connection with the agent on %s is lost",
@@ -535,15 +561,16 @@ remote_call(struct remote *remote, const char *const *argv, int timeout, remote_
     }
     if (call.out.len > 0)
         *out = json_loadb((char *)call.out.data, call.out.len, JSON_REJECT_DUPLICATES, NULL);
+    ok = call.status == 0 && json_is_object(*out);
     if (call.status != 0)
         status_error(remote, &call, *out, argv[0], err);
-    else if (!json_is_object(*out))
+    else if (!ok)
         error_set(err, ERROR_UNREACHABLE,
                   "cannot read the answer of the agent on %s to '%s': "
                   "not a JSON object",
                   remote->host, argv[0]);
-    else
-        ok = true;
+    if (!ok && err->hint[0] == '\0' && json_object_get(*out, "error") == NULL)
+        doubt_agent(remote, err);
 
 cleanup:
     buffer_free(&call.out);

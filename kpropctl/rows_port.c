@@ -158,6 +158,13 @@ judge_holders(struct walk *walk, struct step *step, const json_t *report)
         step_detail(step, "%s", fact_text(report, "warning", NULL));
         return LACKING;
     }
+    if (!json_is_boolean(json_object_get(report, "ready")) ||
+        !json_is_array(json_object_get(report, "holders"))) {
+        step_summary(step, "the agent of %s does not say whether kpropd can have its port",
+                     walk->replica.host);
+        step_hint(step, "on %s: kpropctl-agent port", walk->replica.host);
+        return IMPOSSIBLE;
+    }
     if (json_is_false(json_object_get(report, "ready"))) {
         step_summary(step, "port %lld on %s is held, and nobody can be seen who holds it",
                      (long long)fact_integer(report, "port", NULL), walk->replica.host);

@@ -158,7 +158,9 @@ see_role(struct walk *walk, struct step *step)
     if (facts == NULL)
         return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
     verdict = judge_kadmind(facts, walk->replica.host, &j);
-    if (verdict == REFUSED)
+    if (verdict == UNKNOWN && walk->kind != WALK_CHECK)
+        verdict = IMPOSSIBLE; /* nothing is sent to what may be a primary */
+    if (verdict != HOLDS)
         return step_judged(step, verdict, &j);
     if (walk->kind == WALK_CHECK) {
         step_summary(step, "kadmind is off on %s", walk->replica.host);

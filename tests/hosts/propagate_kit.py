@@ -137,3 +137,23 @@ def whole(primary):
     script = ("import sqlite3; c = sqlite3.connect('/var/lib/kpropctl/state.db'); "
               "print(c.execute('pragma integrity_check').fetchone()[0])")
     return primary.out("/usr/bin/python3", "-c", script) == "ok"
+
+
+# The stock remctld, which speaks the real protocol, in the place of the agent.
+
+def as_remctld(script):
+    """A shell command that makes remctld answer on the agent's port with this bash script."""
+    return f"""systemctl stop kpropctl-agent
+cat >/run/double <<'END'
+#!/bin/bash
+export REMOTE_USER
+{script}
+END
+chmod +x /run/double
+echo 'kpropctl ALL /run/double princ:host/kdc1.lab.test@LAB.TEST' >/run/double.conf
+systemd-run --quiet --unit=double /usr/sbin/remctld -m -F -f /run/double.conf -p 4373
+"""
+
+
+RESTART_AGENT = ("systemctl stop double; systemctl reset-failed kpropctl-agent; rm -f /run/double*; "
+                 "systemctl restart kpropctl-agent")
