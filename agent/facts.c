@@ -28,6 +28,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -410,6 +411,28 @@ facts_security(struct systemd *sd)
     return json_pack("{s:o, s:o}", "selinux", selinux, "firewalld", firewalld);
 }
 
+/* What of us the primary wants to know: can we do what it asks, and is there room for it? Who is
+ * not the daemon cannot tell. */
+static json_t *
+facts_agent(const struct daemon_load *load)
+{
+    json_t *verbs = json_array(), *limits = json_null();
+    struct rlimit files;
+
+    for (const struct verb *verb = verbs_table(); verb->name != NULL; verb++) {
+        if (!verb->console_only)
+            json_array_append_new(verbs, json_string(verb->name));
+    }
+    if (load != NULL && getrlimit(RLIMIT_NOFILE, &files) == 0)
+        limits = json_pack(
+            "{s:I, s:i, s:I, s:o}", "descriptors",
+            files.rlim_cur > INT32_MAX ? (json_int_t)INT32_MAX : (json_int_t)files.rlim_cur,
+            "descriptors_needed", (int)load->descriptors_needed, "turned_away",
+            (json_int_t)load->turned_away, "turned_away_at",
+            load->turned_away_at > 0 ? json_real(load->turned_away_at) : json_null());
+    return json_pack("{s:s, s:o, s:o}", "version", KPC_VERSION, "verbs", verbs, "limits", limits);
+}
+
 static json_t *
 facts_services(const struct kpropd_place *place)
 {
@@ -433,7 +456,7 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
         memset(&place, 0, sizeof(place));
     last = outcome_read(state, realm->name, &ignored);
     good = announcement_last_good(state, realm->name, false);
-    json_object_set_new(facts, "agent", json_pack("{s:s}", "version", KPC_VERSION));
+    json_object_set_new(facts, "agent", facts_agent(call->settings->load));
     json_object_set_new(facts, "host", facts_host(context));
     json_object_set_new(facts, "realm", facts_realm(realm));
     json_object_set_new(facts, "krb5", facts_krb5());

@@ -233,21 +233,22 @@ see_stash(const struct subject *s, struct judgement *j)
     return IMPOSSIBLE;
 }
 
+static enum verdict
+see_limits(const struct subject *s, struct judgement *j)
+{
+    return judge_limits(s->facts, s->host, j);
+}
+
 static const struct row {
     const char *id;
     see_function *see;
 } rows[] = {
-    { "replica-keytab", see_keytab },
-    { "role", see_role },
-    { "replica-space", see_space },
-    { "port", see_port },
-    { "acl", see_acl },
-    { "loader", see_loader },
-    { "kpropd", see_kpropd },
-    { "stalled", see_stalled },
-    { "leftovers", see_leftovers },
-    { "content", see_content },
-    { "stash", see_stash },
+    { "limits", see_limits },   { "replica-keytab", see_keytab },
+    { "role", see_role },       { "replica-space", see_space },
+    { "port", see_port },       { "acl", see_acl },
+    { "loader", see_loader },   { "kpropd", see_kpropd },
+    { "stalled", see_stalled }, { "leftovers", see_leftovers },
+    { "content", see_content }, { "stash", see_stash },
     { "kdc", see_kdc },
 };
 

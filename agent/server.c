@@ -6,6 +6,7 @@
 #include "agent/request.h"
 #include "agent/session.h"
 #include "common/channel.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/systemd.h"
 
@@ -29,8 +30,9 @@ enum {
     MAX_PER_PEER = 8,
     ACCEPTS_PER_ROUND = 16,
     BACKLOG = 128,
-    LISTENERS = 2,  /* one for each family */
-    LOG_LINES = 20, /* about broken connections in LOG_WINDOW seconds */
+    LISTENERS = 2,          /* one for each family */
+    OTHER_DESCRIPTORS = 32, /* listeners, the loop's, logs, keytabs */
+    LOG_LINES = 20,         /* about broken connections in LOG_WINDOW seconds */
     LOG_WINDOW = 60,
 };
 
@@ -54,6 +56,7 @@ struct server {
     bool stopping;
     ev_tstamp log_since; /* of on_broken */
     unsigned log_lines;
+    struct daemon_load load;
 };
 
 /* --- credentials --- */
@@ -164,6 +167,13 @@ on_request_ended(void *arg)
         ev_break(server->loop, EVBREAK_ALL);
 }
 
+static void
+count_turned_away(struct server *server)
+{
+    server->load.turned_away++;
+    server->load.turned_away_at = clock_wall();
+}
+
 /* Close the oldest connection that is not authenticated, of SOURCE or (NULL) any, if COUNT or more
  * are. */
 static void
@@ -179,8 +189,10 @@ make_room(struct server *server, const unsigned char *source, size_t count)
         oldest = s;
         found++;
     }
-    if (found >= count)
+    if (found >= count) {
+        count_turned_away(server);
         session_close(oldest);
+    }
 }
 
 /* Make room among the established sessions (of PEER, or with NULL all) if they are more than COUNT
@@ -198,6 +210,8 @@ make_room_for(struct server *server, const struct session *session, const char *
         if (s != session && !session_busy(s))
             idle = s;
     }
+    if (found > count && idle == NULL)
+        count_turned_away(server);
     if (found > count)
         session_close(idle);
     return found <= count || idle != NULL;
@@ -288,6 +302,7 @@ on_accept(struct ev_loop *loop, ev_io *w, int events)
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             log_error("cannot accept a connection: %s", strerror(errno));
+            count_turned_away(server);
             set_listening(server, false);
             ev_timer_start(loop, &server->pause);
         }
@@ -433,6 +448,7 @@ on_hangup(struct ev_loop *loop, ev_signal *w, int events)
         log_error("the configuration stays as it was: %s", err.text);
         return;
     }
+    fresh.load = old.load;
     *server->settings = fresh;
     if (fresh.port != old.port && !start_listening(server, &err)) {
         log_error("the configuration stays as it was: %s", err.text);
@@ -480,6 +496,9 @@ server_init(struct server *server, struct settings *settings, const char *config
     memset(server, 0, sizeof(*server));
     server->loop = ev_default_loop(EVFLAG_NOENV);
     server->settings = settings;
+    server->load.descriptors_needed =
+        MAX_UNAUTHENTICATED + MAX_SESSIONS + 2 * REQUESTS_MAX + OTHER_DESCRIPTORS;
+    settings->load = &server->load;
     server->config = config;
     server->cred = GSS_C_NO_CREDENTIAL;
     server->requests = (struct requests){ .loop = server->loop,

@@ -7,6 +7,14 @@
 #include "common/errors.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+
+/* What the daemon counts, for whom it asks. */
+struct daemon_load {
+    unsigned descriptors_needed; /* with as many connections and verbs as it takes at once */
+    uint64_t turned_away;        /* connections ended or refused since there were too many */
+    double turned_away_at;       /* the last time, seconds since the epoch; 0: never */
+};
 
 struct settings {
     int port;          /* to listen on, all addresses of both families; 4373 */
@@ -19,6 +27,7 @@ struct settings {
     char *kpropd_unit; /* kpropd's unit; NULL: the one that Debian's or RHEL's package brings */
     char *file;        /* that all this was read from; NULL: the default file */
     char *portreserve; /* folder with portreserve's files, /etc/portreserve */
+    const struct daemon_load *load; /* of the daemon whose settings these are, or NULL */
 };
 
 /*

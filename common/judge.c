@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SILENT_SECONDS = 30 };
+enum { SILENT_SECONDS = 30, TURNED_AWAY_SECONDS = 3600 };
 
 static void __attribute__((format(printf, 2, 3))) summary(struct judgement *j, const char *fmt, ...)
 {
@@ -283,6 +283,10 @@ judge_kadmind(const json_t *facts, const char *host, struct judgement *j)
     const json_t *kadmind = json_object_get(facts, "kadmind");
     bool runs = json_is_integer(json_object_get(kadmind, "pid"));
 
+    if (!json_is_boolean(json_object_get(kadmind, "enabled"))) {
+        summary(j, "cannot tell whether kadmind runs on %s: its agent does not say", host);
+        return UNKNOWN;
+    }
     if (!runs && !fact_true(kadmind, "enabled", NULL)) {
         summary(j, "kadmind is off on %s", host);
         return HOLDS;
@@ -294,4 +298,39 @@ judge_kadmind(const json_t *facts, const char *host, struct judgement *j)
          fact_text(kadmind, "unit", NULL)[0] != '\0' ? fact_text(kadmind, "unit", NULL)
                                                      : "krb5-admin-server");
     return REFUSED;
+}
+
+enum verdict
+judge_limits(const json_t *facts, const char *host, struct judgement *j)
+{
+    const json_t *limits = fact(facts, "agent", "limits"),
+                 *at = fact(limits, "turned_away_at", NULL);
+    long long may = (long long)fact_integer(limits, "descriptors", NULL);
+    long long needs = (long long)fact_integer(limits, "descriptors_needed", NULL);
+    double ago = json_number_value(fact(facts, "time", NULL)) - json_number_value(at);
+
+    if (!json_is_object(limits)) {
+        summary(j, "the agent of %s does not tell", host);
+        return UNTOLD;
+    }
+    if (may < needs) {
+        summary(j, "kpropctl-agent on %s may have %lld files open, and needs %lld when it is busy",
+                host, may, needs);
+        hint(j, "raise LimitNOFILE= of kpropctl-agent.service on %s: systemctl edit kpropctl-agent",
+             host);
+        return HOLDS_BUT;
+    }
+    if (json_is_number(at) && ago < TURNED_AWAY_SECONDS) {
+        summary(j,
+                "kpropctl-agent on %s had too many callers: %lld were turned away since it was "
+                "started, the last %.0f min ago",
+                host, (long long)fact_integer(limits, "turned_away", NULL), ago > 0 ? ago / 60 : 0);
+        hint(j,
+             "on %s: ss -tn 'sport = :4373' tells who is connected; kpropctl-agent(8) has the "
+             "limits",
+             host);
+        return HOLDS_BUT;
+    }
+    summary(j, "kpropctl-agent on %s has room for its callers", host);
+    return HOLDS;
 }

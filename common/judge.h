@@ -43,6 +43,9 @@ enum verdict judge_leftovers(const json_t *facts, const char *host, struct judge
 /* Does kadmind run there, or will it after a boot, as on a primary? */
 enum verdict judge_kadmind(const json_t *facts, const char *host, struct judgement *j);
 
+/* Has the agent room for its callers: descriptors, and nobody turned away lately? */
+enum verdict judge_limits(const json_t *facts, const char *host, struct judgement *j);
+
 /* The value at OBJECT{A}{B} (B may be NULL), or NULL. */
 const json_t *fact(const json_t *object, const char *a, const char *b);
 

@@ -182,6 +182,32 @@ const struct symptom symptoms_rows[] = {
       .look = "primary# kpropctl history REPLICA\n"
               "primary# kpropctl schedule",
       .remedy = "propagate now and read what it says: kpropctl propagate REPLICA" },
+    { .id = "version",
+      .title = "the agent on REPLICA is too old for this kpropctl",
+      .check = "version",
+      .program = "kpropctl check",
+      .where = ON_PRIMARY,
+      .signs = { { "kpropctl-agent on * is version *needs", SURE },
+                 { "has no verb *which this kpropctl needs", SURE } },
+      .cause = "kpropctl was upgraded and the agent was not. What the old one does not tell is not "
+               "checked, and what it cannot do is not done. A newer agent is fine.",
+      .look = "primary# kpropctl --version\n"
+              "replica# kpropctl-agent version",
+      .remedy = "upgrade the package kpropctl-agent on REPLICA" },
+    { .id = "limits",
+      .title = "the agent on REPLICA lacks room for its callers",
+      .check = "limits",
+      .program = "kpropctl check",
+      .where = ON_PRIMARY,
+      .signs = { { "files open, and needs * when it is busy", SURE },
+                 { "had too many callers", SURE } },
+      .cause = "The agent serves a bounded number of connections, and turns others away or has the "
+               "oldest that is not logged in make room: something connects again and again. Or its "
+               "unit lets it open fewer files than that takes.",
+      .look = "replica# ss -tnp 'sport = :4373'\n"
+              "replica# systemctl show -p LimitNOFILE kpropctl-agent",
+      .remedy = "end what connects so often, or raise LimitNOFILE= with systemctl edit "
+                "kpropctl-agent" },
     { .id = "agent",
       .title = "the agent on REPLICA does not answer",
       .check = "agent",

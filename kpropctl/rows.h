@@ -38,6 +38,10 @@ bool make_kpropd(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_kdc(struct walk *walk, struct step *step);
 bool make_kdc(struct walk *walk, struct step *step, struct error *err);
 
+/* rows_agent.c: the agent itself */
+enum verdict see_version(struct walk *walk, struct step *step);
+enum verdict see_limits(struct walk *walk, struct step *step);
+
 /* rows_port.c: does inetd or a socket unit start kpropd there for each transfer? Asks the agent if
  * no row has yet. */
 bool rows_on_demand(struct walk *walk);

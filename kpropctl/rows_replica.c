@@ -54,6 +54,14 @@ see_agent(struct walk *walk, struct step *step)
         return without_agent(walk, step, fault, &err);
     if (!walk_fetch_facts(walk, &err))
         return without_agent(walk, step, REMOTE_NOT_AUTHORISED, &err);
+    if (fact_text(walk->facts, "agent", "version")[0] == '\0') {
+        error_set(&err, ERROR_UNREACHABLE,
+                  "cannot use the facts of the agent on %s: they do not say which version it is",
+                  walk->replica.host);
+        error_hint(&err, "is it kpropctl-agent that answers there? upgrade its package on %s",
+                   walk->replica.host);
+        return without_agent(walk, step, REMOTE_NOT_AGENT, &err);
+    }
     step_summary(step, "kpropctl-agent %s on %s answers, and lets %s in",
                  fact_text(walk->facts, "agent", "version"), walk->replica.host, walk->client);
     return HOLDS;
@@ -196,14 +204,20 @@ see_replica_keytab(struct walk *walk, struct step *step)
     return IMPOSSIBLE;
 }
 
+/* A number that an agent sent, which may be anything. */
+static uint64_t
+not_negative(json_int_t number)
+{
+    return number < 0 ? 0 : (uint64_t)number;
+}
+
 enum verdict
 see_replica_space(struct walk *walk, struct step *step)
 {
     const json_t *facts = walk_facts(walk, step);
-    uint64_t needed, available, own;
+    uint64_t needed, available, own, free_database, free_spool;
     char folder[PATH_MAX], need[32], have[32];
     const json_t *space;
-    json_int_t free_database, free_spool;
     struct error err;
 
     if (facts == NULL)
@@ -217,16 +231,15 @@ see_replica_space(struct walk *walk, struct step *step)
         }
         needed = 0;
     }
-    own = (uint64_t)fact_integer(facts, "database", "bytes");
+    own = not_negative(fact_integer(facts, "database", "bytes"));
     if (needed < 2 * own)
         needed = 2 * own;
     space = json_object_get(facts, "space");
-    free_database = fact_integer(space, "database", "free");
-    free_spool = fact_integer(space, "spool", "free");
+    free_database = not_negative(fact_integer(space, "database", "free"));
+    free_spool = not_negative(fact_integer(space, "spool", "free"));
     bytes_text(needed, need, sizeof(need));
-    bytes_text((uint64_t)(free_database < free_spool ? free_database : free_spool), have,
-               sizeof(have));
-    if ((uint64_t)free_database < needed || (uint64_t)free_spool < needed) {
+    bytes_text(free_database < free_spool ? free_database : free_spool, have, sizeof(have));
+    if (free_database < needed || free_spool < needed) {
         step_summary(step, "no room on %s: a load may need %s, %s are free in %s",
                      walk->replica.host, need, have,
                      fact_text(space, free_database < free_spool ? "database" : "spool", "path"));

@@ -2,6 +2,7 @@
 #include "kpropctl/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 const char *
@@ -45,4 +46,20 @@ date_text(int64_t at, char *text, size_t size)
     if (localtime_r(&seconds, &tm) == NULL || strftime(text, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
         snprintf(text, size, "at no time");
     return text;
+}
+
+int
+version_order(const char *a, const char *b)
+{
+    for (;;) {
+        char *a_end, *b_end;
+        unsigned long one = strtoul(a, &a_end, 10), other = strtoul(b, &b_end, 10);
+
+        if (one != other)
+            return one < other ? -1 : 1;
+        if (*a_end != '.' && *b_end != '.')
+            return 0;
+        a = a_end + (*a_end == '.');
+        b = b_end + (*b_end == '.');
+    }
 }

@@ -17,4 +17,8 @@ const char *age_text(double seconds, char *text, size_t size);
  * which is returned. */
 const char *date_text(int64_t at, char *text, size_t size);
 
+/* Are versions of dotted numbers A < B (negative), the same (0) or A > B? What follows the numbers
+ * does not count. */
+int version_order(const char *a, const char *b);
+
 #endif

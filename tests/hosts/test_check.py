@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lab import wait_until
-from propagate_kit import fleet_of, good, propagate
+from propagate_kit import RESTART_AGENT, as_remctld, fleet_of, good, propagate
 
 CONF = "/etc/kpropctl/kpropctl.conf"
 STATE = "/var/lib/kpropctl/state.db"
@@ -135,6 +135,19 @@ FAULTS = [
     # The replica's.
     Fault("kdc2", "agent", "CRITICAL", "systemctl stop kpropctl-agent",
           "systemctl start kpropctl-agent", "kdc2.lab.test", "systemctl enable --now kpropctl-agent"),
+    Fault("kdc2", "version", "WARNING", as_remctld(
+        'if [ "$1" = facts ]; then kpropctl-agent "$@" | sed "s/\\"version\\":\\"[0-9.]*\\"/'
+        '\\"version\\":\\"0.0.9\\"/"; else exec kpropctl-agent "$@"; fi'), RESTART_AGENT,
+          ["kdc2.lab.test", "0.0.9"], "upgrade the package kpropctl-agent on kdc2.lab.test"),
+    Fault("kdc2", "limits", "WARNING",
+          "mkdir -p /run/systemd/system/kpropctl-agent.service.d; "
+          "printf '[Service]\\nLimitNOFILE=100\\n' "
+          ">/run/systemd/system/kpropctl-agent.service.d/few.conf; systemctl daemon-reload; " + RESTART,
+          "rm -r /run/systemd/system/kpropctl-agent.service.d; systemctl daemon-reload; " + RESTART,
+          ["100 files open", "needs"], "LimitNOFILE"),
+    Fault("kdc2", "limits", "WARNING",
+          "bash -c 'for i in {1..6}; do exec {fd}<>/dev/tcp/127.0.0.1/4373; done; sleep 0.3'", RESTART,
+          ["too many callers", "2 were turned away", "0 min ago"], "ss -tn"),
     Fault("kdc2", "clock", "WARNING", "clock kpropctl-agent +100s", "clear+agent",
           ["clock of kdc2.lab.test", "ahead"], "chrony"),
     Fault("kdc2", "agent", "CRITICAL", "clock kpropctl-agent -400s", "clear+agent",
@@ -539,8 +552,8 @@ def test_without_root_and_the_agents_permission(monitor):
 
 # A replica of itself.
 
-SELF = ["replica-keytab", "role", "replica-space", "port", "acl", "loader", "kpropd", "stalled",
-        "leftovers", "content", "stash", "kdc"]
+SELF = ["limits", "replica-keytab", "role", "replica-space", "port", "acl", "loader", "kpropd",
+        "stalled", "leftovers", "content", "stash", "kdc"]
 
 
 @pytest.mark.parametrize("fault", [None, *(fault for fault in FAULTS if fault.check in
