@@ -121,7 +121,7 @@ no_answer(const char *host, const struct subprocess_result *result, bool *missin
 
     if (result->status == NOT_FOUND || result->status == NOT_EXECUTABLE)
         return no_agent(host, false, missing, err);
-    subprocess_last_line(result, line, sizeof(line));
+    via_last_words(result, line, sizeof(line));
     if (strstr(line, "Try 'kpropctl-agent -h'") != NULL)
         return no_agent(host, true, missing, err);
     error_set(err, ERROR_FAILED,

@@ -112,7 +112,7 @@ step_failed(const char *host, const char *step, const struct subprocess_result *
 {
     char line[400], how[80];
 
-    subprocess_last_line(result, line, sizeof(line));
+    via_last_words(result, line, sizeof(line));
     return error_set(err, ERROR_FAILED, "cannot %s on %s: %s%s%s", step, host,
                      line[0] != '\0' ? line : "", line[0] != '\0' ? ": " : "",
                      subprocess_describe(result, how, sizeof(how)));

@@ -59,12 +59,15 @@ see_lacking(struct walk *walk, struct step *step)
 
     error_clear(&err);
     if (walk->agent == NULL && !walk_connect(walk, &fault, &err)) {
-        step_summary(step, would_help(fault) ? "%s" : "not what is wrong: %s", err.text);
-        return would_help(fault) ? LACKING : UNTOLD;
+        step_error(step, &err);
+        if (would_help(fault))
+            return LACKING;
+        step_summary(step, "not what is wrong: %s", err.text);
+        return UNTOLD;
     }
     if (walk_fetch_facts(walk, &err))
         return judge_facts(walk, step);
-    step_summary(step, "%s", err.text);
+    step_error(step, &err);
     return err.code == ERROR_UNREACHABLE ? UNTOLD : LACKING;
 }
 
@@ -102,6 +105,14 @@ enroll(struct walk *walk, struct step *step, bool *missing, struct error *err)
     return ok;
 }
 
+/* What was seen is about to be mended: it is told no more. */
+static void
+forget_trouble(struct step *step)
+{
+    step->code = ERROR_NONE;
+    step->hint[0] = '\0';
+}
+
 /* In a dry run the host's agent says what it would do; nothing is changed there either. */
 static enum verdict
 look_there(struct walk *walk, struct step *step)
@@ -110,6 +121,7 @@ look_there(struct walk *walk, struct step *step)
     bool missing;
 
     error_clear(&err);
+    forget_trouble(step);
     if (walk->later_unknown) {
         step_summary(step, "%s has no key yet", walk->replica.host);
         return LACKING;
@@ -176,6 +188,7 @@ make_enrolled(struct walk *walk, struct step *step, struct error *err)
     sigset_t before;
     bool ok;
 
+    forget_trouble(step);
     /* The agent that answered, if one did, is started anew. */
     remote_close(walk->agent);
     walk->agent = NULL;

@@ -2,6 +2,7 @@
 #include "kpropctl/via.h"
 
 #include "common/clock.h"
+#include "common/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -346,6 +347,16 @@ build(const struct via *via, const char *host, const struct via_job *job, char *
     return true;
 }
 
+const char *
+via_last_words(const struct subprocess_result *result, char *text, size_t size)
+{
+    char line[400];
+
+    subprocess_last_line(result, line, sizeof(line));
+    text_clean(line, strlen(line), text, size);
+    return text;
+}
+
 /* The end of the job as an error, if it is one to VIA itself. */
 static bool
 judge(const struct via *via, const char *host, const struct work *w, struct error *err)
@@ -354,7 +365,7 @@ judge(const struct via *via, const char *host, const struct work *w, struct erro
     char name[256], line[400];
 
     via_describe(via, host, name, sizeof(name));
-    subprocess_last_line(result, line, sizeof(line));
+    via_last_words(result, line, sizeof(line));
     if (w->interrupted)
         return error_set(err, ERROR_FAILED, "interrupted while '%s' was at work", name);
     if (result->timed_out) {

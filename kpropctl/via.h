@@ -59,4 +59,7 @@ void via_release_signals(const sigset_t *before);
 bool via_run(const struct via *via, const char *host, const struct via_job *job,
              struct subprocess_result *result, struct error *err);
 
+/* The last line of what a job has written, printable. */
+const char *via_last_words(const struct subprocess_result *result, char *text, size_t size);
+
 #endif
