@@ -17,11 +17,18 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define UNIT "kpropctl-agent.service"
 
-enum { CHUNK = 64 * 1024, LOCK_WAIT_MS = 30 * 1000, JOB_TIMEOUT = 60, NAME_SIZE = 256 };
+enum {
+    CHUNK = 64 * 1024,
+    LOCK_WAIT_MS = 30 * 1000,
+    JOB_TIMEOUT = 60,
+    LOG_LINES = 20,
+    NAME_SIZE = 256
+};
 
 /* One enrolment. */
 struct enrolment {
@@ -330,6 +337,27 @@ make_data_folder(struct enrolment *e, struct error *err)
     return true;
 }
 
+/* Start or restart it, and see it run: a job of systemd's ends also when it has failed. */
+static bool
+run_unit(struct systemd *sd, enum systemd_action action, struct error *err)
+{
+    struct unit_state state;
+    time_t began = time(NULL);
+    json_t *lines = NULL;
+    struct error ignored;
+
+    if (!systemd_run(sd, UNIT, action, JOB_TIMEOUT, err) || !systemd_state(sd, UNIT, &state, err))
+        return false;
+    if (strcmp(state.active, "active") == 0)
+        return true;
+    error_set(err, ERROR_FAILED, "cannot start " UNIT ": it ended at once");
+    error_hint(err, "See `journalctl -u kpropctl-agent`");
+    if (systemd_journal(UNIT, LOG_LINES, (int)(time(NULL) - began) + 1, &lines, &ignored))
+        services_hint_from_log(lines, err);
+    json_decref(lines);
+    return false;
+}
+
 static bool
 run_agent(struct enrolment *e, bool changed, struct error *err)
 {
@@ -345,12 +373,12 @@ run_agent(struct enrolment *e, bool changed, struct error *err)
         e->report.agent_text = "it has no unit " UNIT " here; make it start at boot, and now: "
                                "kpropctl-agent";
     } else if (ok) {
-        bool runs = state.pid != 0;
+        bool runs = strcmp(state.active, "active") == 0;
 
-        if (!runs || changed)
-            ok = systemd_run(sd, UNIT, runs ? SYSTEMD_RESTART : SYSTEMD_START, JOB_TIMEOUT, err);
-        if (ok && strcmp(state.enabled, "enabled") != 0)
+        if (strcmp(state.enabled, "enabled") != 0)
             ok = systemd_enable(sd, UNIT, err);
+        if (ok && (!runs || changed))
+            ok = run_unit(sd, runs ? SYSTEMD_RESTART : SYSTEMD_START, err);
         e->report.agent = !ok       ? "not started"
                           : !runs   ? "started"
                           : changed ? "restarted"
@@ -379,9 +407,7 @@ start_agent(struct enrolment *e, bool changed, struct error *err)
     }
     if (run_agent(e, changed, err))
         return true;
-    error_prefix(err, "the files are in place, but the agent does not run");
-    return error_hint(err, "See `journalctl -u kpropctl-agent`, then: systemctl restart "
-                           "kpropctl-agent");
+    return error_prefix(err, "the files are in place, but the agent does not run");
 }
 
 static bool

@@ -251,7 +251,7 @@ plan_agent_conf(struct planner *p, struct error *err)
     if (t->content.len > 0 && t->content.data[t->content.len - 1] != '\n')
         buffer_add_u8(&t->content, '\n');
     buffer_printf(&t->content,
-                  "\n# By `kpropctl-agent enroll`: the primary has another name than "
+                  "# By `kpropctl-agent enroll`: the primary has another name than "
                   "its realm's admin_server.\n[kpropctl-agent]\n    acl = " AGENT_ACL "\n");
     snprintf(t->detail, sizeof(t->detail), "acl = " AGENT_ACL " added");
     t->action = t->exists ? ENROLL_MERGE : ENROLL_CREATE;

@@ -150,6 +150,24 @@ same_key(const krb5_keytab_entry *a, const krb5_keytab_entry *b)
            memcmp(a->key.contents, b->key.contents, a->key.length) == 0;
 }
 
+/* Is this a keytab to its last byte? libkrb5 takes one that ends within an entry for a shorter one.
+ * (A length below 0 is a hole.) */
+static bool
+is_whole(const struct buffer *keytab)
+{
+    struct cursor c;
+
+    cursor_init(&c, keytab->data, keytab->len);
+    if (cursor_u8(&c) != HEAD[0] || cursor_u8(&c) != HEAD[1])
+        return false;
+    while (c.left > 0 && !c.failed) {
+        int64_t len = (int32_t)cursor_u32(&c);
+
+        cursor_bytes(&c, (size_t)(len < 0 ? -len : len));
+    }
+    return cursor_done(&c);
+}
+
 /* Are all entries of ADD of PRINCIPAL, and are there any, and not too many? */
 static bool
 check_added(krb5_context context, const struct entries *add, const char *principal,
@@ -247,7 +265,9 @@ keytab_merge(const struct buffer *old, const struct buffer *add, const char *pri
     *merged = (struct keytab_merged){ 0 };
     if (krb5_init_context(&context) != 0)
         return error_set(err, ERROR_USAGE, "cannot read krb5.conf");
-    ok = memory_open(context, add, &from, err) &&
+    ok = (is_whole(add) ||
+          error_set(err, ERROR_REFUSED, "cannot read the new keytab: it is none, or cut off")) &&
+         memory_open(context, add, &from, err) &&
          entries_read(context, from.keytab, "read the new keytab", ERROR_REFUSED, &new, err) &&
          check_added(context, &new, principal, err) && memory_open(context, old, &into, err) &&
          entries_read(context, into.keytab, "read the old keytab", ERROR_FAILED, &was, err) &&

@@ -287,27 +287,6 @@ hold_loads(const char *realm_name, const char *verb, int seconds, int *lock, str
     return ok;
 }
 
-/* The last two lines of LINES that the service itself wrote, not systemd about it. */
-static void
-hint_from_log(const json_t *lines, struct error *err)
-{
-    const char *last = NULL, *before = NULL;
-
-    for (size_t i = 0; i < json_array_size(lines); i++) {
-        const json_t *line = json_array_get(lines, i);
-        const char *program = json_string_value(json_object_get(line, "program"));
-        const char *text = json_string_value(json_object_get(line, "text"));
-
-        if (text == NULL || (program != NULL && strcmp(program, "systemd") == 0))
-            continue;
-        before = last;
-        last = text;
-    }
-    if (last != NULL)
-        error_hint(err, "Its log says: %s%s%s", before == NULL ? "" : before,
-                   before == NULL ? "" : "; ", last);
-}
-
 /* What the unit said since its start goes into REPLY, its last words into the hint. */
 static void
 explain_failed_start(const char *unit, int seconds, json_t **reply, struct error *err)
@@ -317,7 +296,7 @@ explain_failed_start(const char *unit, int seconds, json_t **reply, struct error
 
     if (!systemd_journal(unit, LOGS_DEFAULT, seconds, &lines, &ignored))
         return;
-    hint_from_log(lines, err);
+    services_hint_from_log(lines, err);
     *reply = json_pack("{s:s, s:o}", "unit", unit, "log", lines);
 }
 

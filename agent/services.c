@@ -153,3 +153,23 @@ services_enabled(const struct service_state *s)
     return strcmp(s->state.enabled, "enabled") == 0 ||
            strcmp(s->state.enabled, "enabled-runtime") == 0;
 }
+
+void
+services_hint_from_log(const json_t *lines, struct error *err)
+{
+    const char *last = NULL, *before = NULL;
+
+    for (size_t i = 0; i < json_array_size(lines); i++) {
+        const json_t *line = json_array_get(lines, i);
+        const char *program = json_string_value(json_object_get(line, "program"));
+        const char *text = json_string_value(json_object_get(line, "text"));
+
+        if (text == NULL || (program != NULL && strcmp(program, "systemd") == 0))
+            continue;
+        before = last;
+        last = text;
+    }
+    if (last != NULL)
+        error_hint(err, "Its log says: %s%s%s", before == NULL ? "" : before,
+                   before == NULL ? "" : "; ", last);
+}

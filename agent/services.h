@@ -46,6 +46,10 @@ const char *services_name(enum service service);
  */
 json_t *services_json(enum service service, const struct service_state *s);
 
+/* Into ERR's hint: the last two of LINES (of systemd_journal) that the service itself wrote, not
+ * systemd about it. The hint stays as it is if there are none. */
+void services_hint_from_log(const json_t *lines, struct error *err);
+
 /* True if it is enabled to start at boot. */
 bool services_enabled(const struct service_state *s);
 

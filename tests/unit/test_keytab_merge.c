@@ -254,6 +254,8 @@ test_refused(void **state)
     expect_refused(f, &broken, &add, ERROR_FAILED, "old keytab");
     expect_refused(f, NULL, &broken, ERROR_REFUSED, "new keytab");
     expect_refused(f, NULL, &empty, ERROR_REFUSED, "0 entries");
+    add.len--;
+    expect_refused(f, NULL, &add, ERROR_REFUSED, "cut off");
     buffer_free_secret(&add);
 }
 
