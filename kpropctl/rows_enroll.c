@@ -39,7 +39,8 @@ judge_facts(struct walk *walk, struct step *step)
     struct step keytab = { .id = step->id };
     enum verdict verdict = see_replica_keytab(walk, &keytab);
 
-    if (verdict == IMPOSSIBLE && walk->facts != NULL && walk->principals != NULL) {
+    if ((verdict == IMPOSSIBLE || verdict == LACKING) && walk->facts != NULL &&
+        walk->principals != NULL) {
         step_summary(step, "%s", keytab.summary);
         return LACKING;
     }
