@@ -214,7 +214,7 @@ test_connection(void **state)
 static void
 leave_time_wait(int flags)
 {
-    int fds[2];
+    int fds[2] = { -1, -1 };
 
     assert_true(connect_from_port(flags, fds));
     close(fds[0]);
