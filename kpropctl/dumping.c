@@ -115,7 +115,7 @@ run_kdb5_util(struct making *m, struct error *err)
 {
     const struct configuration *configuration = m->configuration;
     char program[PATH_MAX], how[256], last[512];
-    struct subprocess_options options = { NULL, true, true, false };
+    struct subprocess_options options = { .pipe_out = true, .pipe_err = true };
     struct subprocess child;
     struct subprocess_result result;
     bool ok;

@@ -209,7 +209,7 @@ kprop_arguments(const struct propagation *p, const char *program, const char *po
 static bool
 run_kprop(struct propagation *p, struct subprocess_result *result, struct error *err)
 {
-    struct subprocess_options options = { NULL, true, true, true };
+    struct subprocess_options options = { .pipe_out = true, .pipe_err = true, .merge = true };
     int deadline = deadline_of(p);
     char program[PATH_MAX], port[16];
     struct subprocess child;

@@ -229,7 +229,9 @@ on_ended(struct ev_loop *loop, ev_child *child, int events)
 static bool
 start_child(struct watcher *w, struct error *err)
 {
-    struct subprocess_options options = { w->settings->environment, true, true, true };
+    struct subprocess_options options = {
+        .environment = w->settings->environment, .pipe_out = true, .pipe_err = true, .merge = true
+    };
 
     w->text_len = 0;
     w->text[0] = '\0';
