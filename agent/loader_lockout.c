@@ -154,7 +154,11 @@ loader_lockout_carry(struct loader_job *job, struct error *err)
     await_reader(job);
     if (carry(job, &spoilt, &why))
         return true;
-    loader_note(job, "the replica's lockout state was not kept: %s", why.text);
+    loader_note(job,
+                job->lockout.read
+                    ? "the replica's lockout state was not kept: %s"
+                    : "the replica's old database could not be read, its lockout state is lost: %s",
+                why.text);
     return !spoilt ||
            (backend_remove(job->backend, job->staging, err) && loader_load(job, job->staging, err));
 }

@@ -122,24 +122,37 @@ compared_lately(const struct walk *walk)
            is_recent(memory->digested_at, walk->configuration->digest_interval);
 }
 
-/*
- * Its files are those of an older generation, untouched since its load or since our last run: it is
- * known to lack this one, and not asked.
- */
+/* What its loader has verified last is an older generation, and only logins have written the files
+ * since. Should they be damaged, its loader will say so, and not mind. */
+static bool
+loader_knows_older(const struct walk *walk)
+{
+    const json_t *facts = walk->facts, *last = json_object_get(facts, "last");
+    int64_t generation = fact_integer(last, "generation", NULL);
+
+    return fact_true(facts, "kpropd", "dropin") && fact_true(facts, "kpropd", "loader") &&
+           json_is_false(fact(facts, "database", "replaced")) &&
+           fact_true(last, "verified", NULL) && generation > 0 &&
+           generation < walk->dump.generation;
+}
+
+/* Its files are as our last run left them, which was of an older generation. */
+static bool
+as_we_left_older(const struct walk *walk)
+{
+    const struct state_memory *memory = &walk->memory;
+    int64_t generation = memory->content.generation;
+
+    return memory->identity[0] != '\0' &&
+           strcmp(memory->identity, fact_text(walk->facts, "database", "identity")) == 0 &&
+           generation > 0 && generation < walk->dump.generation;
+}
+
+/* It is known to lack this content, and need not make a copy of its database to say so. */
 static bool
 holds_older(const struct walk *walk)
 {
-    const struct state_memory *memory = &walk->memory;
-    const json_t *last = json_object_get(walk->facts, "last");
-    const json_t *live = json_object_get(walk->facts, "database");
-    int64_t generation = 0;
-
-    if (fact_true(last, "verified", NULL) && json_is_integer(json_object_get(live, "principals")))
-        generation = fact_integer(last, "generation", NULL);
-    else if (memory->identity[0] != '\0' &&
-             strcmp(memory->identity, fact_text(live, "identity", NULL)) == 0)
-        generation = memory->content.generation;
-    return walk->kind == WALK_PROPAGATE && generation > 0 && generation < walk->dump.generation;
+    return walk->kind == WALK_PROPAGATE && (loader_knows_older(walk) || as_we_left_older(walk));
 }
 
 static enum verdict

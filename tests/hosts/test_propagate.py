@@ -151,10 +151,10 @@ def test_lockout_of_the_replica_survives(fleet):
     assert ticket(fleet[2], "locked") == "", "only there"
 
 
-def wrong(host):
+def wrong(host, user="locked"):
     return host.run("""printf '[libdefaults]\\ndefault_realm = LAB.TEST\\n[realms]\\nLAB.TEST = {
 kdc = %s\\n}\\n' "$(hostname)" >/tmp/lone.conf
-KRB5_CONFIG=/tmp/lone.conf kinit -c MEMORY:lone locked""", input="wrong\n", check=False).stderr
+KRB5_CONFIG=/tmp/lone.conf kinit -c MEMORY:lone """ + user, input="wrong\n", check=False).stderr
 
 
 # Rollback.
@@ -239,6 +239,30 @@ def test_a_damaged_database_is_repaired(fleet, damage):
     assert "kdc2.lab.test was damaged, and is repaired now" in said, said
     assert last(kdc1)["result"] == "verified"
     assert ticket(kdc2) == "" and kdc2.active("krb5-kdc")
+
+
+def test_an_older_generation_is_not_compared(fleet):
+    """A replica whose loader has verified an older content need not make a digest to lack the new."""
+    kdc1, kdc2, _ = fleet
+    kdc1.run("kadmin.local", "-q", "addprinc -pw counted-password +requires_preauth counted")
+    good(propagate(kdc1))
+    before = kdc2.fingerprint(LIVE)
+    assert "Password incorrect" in wrong(kdc2, "counted") and kdc2.fingerprint(LIVE) != before
+    add_user(kdc1, "unasked")
+    assert sent(good(propagate(kdc1))["kdc2"])
+    assert last(kdc1)["result"] == "verified" and last(kdc1)["verify_seconds"] == 0
+
+
+def test_a_damaged_database_is_replaced_by_a_newer(fleet):
+    """Its loader tells of the damage then, and needs no whole database."""
+    kdc1, kdc2, _ = fleet
+    good(propagate(kdc1))
+    kdc2.run(f"truncate -s 20000 {LIVE}")
+    ticket(kdc2)
+    add_user(kdc1, "mended")
+    report = good(propagate(kdc1))["kdc2"]
+    assert "old database could not be read" in report.steps["propagate"]["detail"], report
+    assert ticket(kdc2, "mended") == "" and kdc2.active("krb5-kdc")
 
 
 def test_row_9_left_by_plain_kdb5_util(fleet):
