@@ -383,22 +383,6 @@ test_attacks(void **state)
         attack((enum attack)how);
 }
 
-static int
-group_setup(void **state)
-{
-    static struct realm realm;
-
-    *state = &realm;
-    return realm_up(&realm) ? 0 : -1;
-}
-
-static int
-group_teardown(void **state)
-{
-    realm_down(*state);
-    return 0;
-}
-
 int
 main(void)
 {
@@ -414,5 +398,5 @@ main(void)
         cmocka_unit_test(test_attacks),
     };
 
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, realm_group_setup, realm_group_teardown);
 }

@@ -252,22 +252,6 @@ test_refused(void **state)
     server_close(&server);
 }
 
-static int
-group_setup(void **state)
-{
-    static struct realm realm;
-
-    *state = &realm;
-    return realm_up(&realm) ? 0 : -1;
-}
-
-static int
-group_teardown(void **state)
-{
-    realm_down(*state);
-    return 0;
-}
-
 int
 main(void)
 {
@@ -280,5 +264,5 @@ main(void)
         cmocka_unit_test(test_refused),
     };
 
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, realm_group_setup, realm_group_teardown);
 }

@@ -436,22 +436,6 @@ test_odd_messages(void **state)
     }
 }
 
-static int
-group_setup(void **state)
-{
-    static struct realm realm;
-
-    *state = &realm;
-    return realm_up(&realm) ? 0 : -1;
-}
-
-static int
-group_teardown(void **state)
-{
-    realm_down(*state);
-    return 0;
-}
-
 int
 main(void)
 {
@@ -464,5 +448,5 @@ main(void)
         cmocka_unit_test(test_odd_messages),
     };
 
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, realm_group_setup, realm_group_teardown);
 }

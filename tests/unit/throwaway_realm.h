@@ -258,4 +258,21 @@ realm_down(struct realm *realm)
         realm_run(realm, argv);
 }
 
+/* The setup and teardown of a group of tests whose state is a realm alone. */
+REALM_FN int
+realm_group_setup(void **state)
+{
+    static struct realm realm;
+
+    *state = &realm;
+    return realm_up(&realm) ? 0 : -1;
+}
+
+REALM_FN int
+realm_group_teardown(void **state)
+{
+    realm_down(*state);
+    return 0;
+}
+
 #endif
