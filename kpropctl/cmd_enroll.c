@@ -39,7 +39,7 @@ parse(int argc, char **argv, struct request *request, struct error *err)
             return error_set(err, ERROR_USAGE, "'kpropctl enroll --help' says how to call it");
     }
     if (argc - optind != 1) {
-        error_set(err, ERROR_USAGE, "%s: %s", argv[0],
+        error_set(err, ERROR_USAGE, "enroll: %s",
                   argc == optind ? "which host?" : "one host at a time: a bundle is for one");
         return error_hint(err, "usage: kpropctl enroll [--with-stash] [--rekey] HOST");
     }

@@ -131,6 +131,22 @@ no_answer(const char *host, const struct subprocess_result *result, bool *missin
                            "adds nothing to what they say");
 }
 
+/* A dry run there ends well whatever it finds. */
+static bool
+contradicts(const json_t *reply)
+{
+    const json_t *file;
+    char action[32];
+    size_t i;
+
+    json_array_foreach(json_object_get(reply, "files"), i, file)
+    {
+        if (strcmp(text_of(file, "action", action, sizeof(action)), "conflict") == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool
 take_answer(const char *host, const struct subprocess_result *result, const json_t *reply,
             struct buffer *said, struct error *err)
@@ -138,6 +154,12 @@ take_answer(const char *host, const struct subprocess_result *result, const json
     char text[512], hint[512];
 
     tell_files(reply, said);
+    if (result->status == 0 && contradicts(reply)) {
+        error_set(err, ERROR_REFUSED, "%s would not be enrolled: what is there contradicts it",
+                  host);
+        return error_hint(err, "if the realm's configuration here is right: --replace; backups "
+                               "are kept there");
+    }
     if (result->status == 0)
         return true;
     text_of(reply, "error", text, sizeof(text));
