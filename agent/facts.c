@@ -8,8 +8,10 @@
 #include "agent/connections.h"
 #include "agent/kpropd.h"
 #include "agent/kpropd_acl.h"
+#include "agent/kpropd_watched.h"
 #include "agent/leftovers.h"
 #include "agent/loader.h"
+#include "agent/loads.h"
 #include "agent/outcome.h"
 #include "agent/services.h"
 #include "common/backend.h"
@@ -315,7 +317,7 @@ facts_load(const struct realm *realm, struct processes *all)
     if (progress.running)
         return json_pack("{s:b, s:f, s:i, s:s}", "running", true, "since", progress.since, "pid",
                          progress.pid, "stage", progress.stage);
-    if (kpropd_load_running(all, &pid, &since))
+    if (loads_running(all, &pid, &since))
         return json_pack("{s:b, s:f, s:i, s:n}", "running", true, "since", since, "pid", (int)pid,
                          "stage");
     return json_pack("{s:b, s:n, s:n, s:n}", "running", false, "since", "pid", "stage");
@@ -466,6 +468,8 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
     json_object_set_new(facts, "kadmind", facts_service(sd, &all, SERVICE_KADMIND, NULL, 0));
     json_object_set_new(facts, "kpropd",
                         facts_service(sd, &all, SERVICE_KPROPD, kpropd_unit(&place), place.port));
+    json_object_set_new(json_object_get(facts, "kpropd"), "supervised",
+                        kpropd_watched_facts(call->settings, realm->name));
     json_object_set_new(facts, "kdc", facts_service(sd, &all, SERVICE_KDC, NULL, realm->kdc_port));
     json_object_set_new(facts, "stash", facts_stash(realm->stash));
     json_object_set_new(facts, "space",

@@ -3,9 +3,11 @@
 
 #include "agent/dropins.h"
 #include "agent/kpropd_acl.h"
-#include "agent/loader.h"
+#include "agent/kpropd_watched.h"
+#include "agent/loads.h"
 #include "agent/port_release.h"
 #include "agent/processes.h"
+#include "agent/supervised.h"
 #include "common/files.h"
 #include "common/realm.h"
 #include "common/systemd.h"
@@ -73,23 +75,6 @@ kpropd_loader_state(const struct service_state *state, bool *dropin, bool *runni
               access(path, F_OK) == 0;
     *running = state->pid != 0 && processes_option(state->pid, "-p", value, sizeof(value)) &&
                strcmp(value, KPC_LOADER) == 0;
-}
-
-bool
-kpropd_load_running(struct processes *all, pid_t *pid, double *since)
-{
-    static const char *const loaders[] = { "kpropctl-loader", "kdb5_util", NULL };
-    char path[64];
-    struct stat st;
-
-    *pid = 0;
-    *since = 0;
-    if (processes_find(all, loaders, pid, 1) == 0)
-        return false;
-    snprintf(path, sizeof(path), "/proc/%d", (int)*pid);
-    if (stat(path, &st) == 0)
-        *since = (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec / 1e9;
-    return true;
 }
 
 /* PRINCIPAL as libkrb5 prints it after parsing, with a realm, in NAME; no blanks in it. */
@@ -233,60 +218,6 @@ check_effective(struct systemd *sd, const struct service_state *state, struct er
                       state->unit);
 }
 
-/* A stop would kill a load in its last lines, which may cost the live database. */
-static bool
-wait_for_load(const char *verb, int seconds, struct error *err)
-{
-    static const struct timespec nap = { 0, 250 * 1000 * 1000 };
-    struct processes all;
-    double since;
-    pid_t pid;
-
-    processes_init(&all);
-    for (int i = 0; kpropd_load_running(&all, &pid, &since); i++) {
-        if (i >= seconds * 4) {
-            processes_free(&all);
-            error_set(err, ERROR_UNREACHABLE,
-                      "cannot %s kpropd: a load (pid %d) has not ended after %d s", verb, (int)pid,
-                      seconds);
-            return error_hint(err, "Try again when it has ended");
-        }
-        if (i % 8 == 0)
-            verbs_progress("waiting for the load of pid %d to end", (int)pid);
-        nanosleep(&nap, NULL);
-        processes_free(&all);
-        processes_init(&all);
-    }
-    processes_free(&all);
-    return true;
-}
-
-/* Hold the lock of our loads of REALM's database, in *LOCK: none begins meanwhile. Where our loader
- * has never been, there is none to take. */
-static bool
-hold_loads(const char *realm_name, const char *verb, int seconds, int *lock, struct error *err)
-{
-    char path[PATH_MAX], name[PATH_MAX + 16];
-    struct realm *realm = NULL;
-    bool ok;
-
-    *lock = -1;
-    ok = realm_load(realm_name, &realm, err) &&
-         loader_folder(realm->database, path, sizeof(path), err);
-    if (ok && access(path, F_OK) == 0) {
-        snprintf(name, sizeof(name), "%s/loading", path);
-        *lock = file_lock(name, seconds * 1000, err);
-        ok = *lock >= 0;
-        if (!ok && err->code == ERROR_UNREACHABLE) {
-            error_set(err, ERROR_UNREACHABLE, "cannot %s kpropd: a load has not ended after %d s",
-                      verb, seconds);
-            error_hint(err, "Try again when it has ended");
-        }
-    }
-    realm_free(realm);
-    return ok;
-}
-
 /* What the unit said since its start goes into REPLY, its last words into the hint. */
 static void
 explain_failed_start(const char *unit, int seconds, json_t **reply, struct error *err)
@@ -364,15 +295,34 @@ start_unit(struct systemd *sd, enum service service, int port, enum systemd_acti
     }
 }
 
+/* What an init script starts, its own file of settings decides. */
+static bool
+tell_loader(struct error *err)
+{
+    error_set(err, ERROR_REFUSED,
+              "cannot make kpropd use the loader: this host has no systemd, and init scripts are "
+              "left to people");
+    return error_hint(err, "Have kpropd's init script start it with -p " KPC_LOADER
+                           " (Debian: DAEMON_ARGS in /etc/default/kpropd); or have the agent run "
+                           "kpropd: supervise = yes in agent.conf");
+}
+
 bool
 kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct error *err)
 {
     struct service_state state;
     struct kpropd_place place;
     struct systemd *sd = NULL;
+    enum kpropd_runner runner;
     bool changed = false, dropin, running, restart = false, ok = false;
     int lock = -1;
 
+    if (!kpropd_runner(call->settings, call->argv[0], &runner, err))
+        return false;
+    if (runner == RUNNER_AGENT)
+        return kpropd_watched_use_loader(call, reply, err);
+    if (runner == RUNNER_SCRIPT)
+        return tell_loader(err);
     if (access(KPC_LOADER, X_OK) != 0)
         return error_errno(err, ERROR_FAILED, errno, "cannot use the loader %s", KPC_LOADER);
     if (!kpropd_place(call->settings, call->argv[0], &place, err))
@@ -383,8 +333,8 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
     kpropd_loader_state(&state, &dropin, &running);
     restart = state.state.pid != 0 && !running;
     if (restart &&
-        (!wait_for_load("restart", LOAD_WAIT, err) ||
-         !hold_loads(call->argv[0], "restart", STOP_WAIT, &lock, err) ||
+        (!loads_wait("restart", LOAD_WAIT, err) ||
+         !loads_hold(call->argv[0], "restart", STOP_WAIT, &lock, err) ||
          !start_unit(sd, SERVICE_KPROPD, place.port, SYSTEMD_RESTART, &state, reply, err)))
         goto cleanup;
     *reply = json_pack("{s:b, s:s, s:b, s:b, s:s}", "changed", changed || restart, "unit",
@@ -445,8 +395,15 @@ kpropd_verb_start(const struct verb_call *call, json_t **reply, struct error *er
     struct service_state state;
     struct kpropd_place place;
     struct systemd *sd = NULL;
+    enum kpropd_runner runner;
     bool ok;
 
+    if (!kpropd_runner(call->settings, call->argv[0], &runner, err))
+        return false;
+    if (runner == RUNNER_AGENT)
+        return kpropd_watched_start(call, reply, err);
+    if (runner == RUNNER_SCRIPT)
+        return kpropd_tell_script(SERVICE_KPROPD, "start", err);
     if (!kpropd_place(call->settings, call->argv[0], &place, err))
         return false;
     if (place.port == 0) {
@@ -485,12 +442,19 @@ kpropd_verb_stop(const struct verb_call *call, json_t **reply, struct error *err
     struct service_state state;
     struct kpropd_place place;
     struct systemd *sd = NULL;
+    enum kpropd_runner runner;
     int lock = -1;
     bool ok;
 
+    if (!kpropd_runner(call->settings, call->argv[0], &runner, err))
+        return false;
+    if (runner == RUNNER_AGENT)
+        return kpropd_watched_stop(call, reply, err);
+    if (runner == RUNNER_SCRIPT)
+        return kpropd_tell_script(SERVICE_KPROPD, "stop", err);
     ok = kpropd_place(call->settings, call->argv[0], &place, err) && systemd_open(&sd, err) &&
-         see_kpropd(sd, &place, &state, err) && wait_for_load("stop", STOP_WAIT, err) &&
-         hold_loads(call->argv[0], "stop", STOP_WAIT, &lock, err) &&
+         see_kpropd(sd, &place, &state, err) && loads_wait("stop", STOP_WAIT, err) &&
+         loads_hold(call->argv[0], "stop", STOP_WAIT, &lock, err) &&
          stop_unit(sd, &state, reply, err);
     if (lock >= 0)
         close(lock);
@@ -506,6 +470,8 @@ kpropd_verb_start_kdc(const struct verb_call *call, json_t **reply, struct error
     struct realm *realm = NULL;
     bool ok;
 
+    if (!systemd_runs_here())
+        return kpropd_tell_script(SERVICE_KDC, "start", err);
     ok = realm_load(call->argv[0], &realm, err) && systemd_open(&sd, err) &&
          services_see(sd, SERVICE_KDC, NULL, realm->kdc_port, &state, err);
     if (ok && state.unit == NULL) {
@@ -530,7 +496,7 @@ kpropd_revive_kdc(const char *realm_name, json_t **reply, struct error *err)
     bool ok, dead;
 
     *reply = NULL;
-    ok = realm_load(realm_name, &realm, err) && systemd_open(&sd, err) &&
+    ok = realm_load(realm_name, &realm, err) && (!systemd_runs_here() || systemd_open(&sd, err)) &&
          services_see(sd, SERVICE_KDC, NULL, realm->kdc_port, &state, err);
     dead = ok && state.unit != NULL && state.pid == 0 && services_enabled(&state);
     if (dead)
@@ -557,6 +523,23 @@ add_log(struct systemd *sd, enum service service, int count, json_t *reply, stru
     return true;
 }
 
+/* What kpropd has written since it was started by the agent; its times are in syslog's files. */
+static json_t *
+watched_log(const struct settings *settings, size_t count)
+{
+    json_t *texts, *lines, *text;
+    size_t index;
+
+    if (!supervised_realm(settings, NULL, NULL))
+        return json_null();
+    texts = supervised_log(settings, count);
+    lines = json_array();
+    json_array_foreach(texts, index, text) json_array_append_new(
+        lines, json_pack("{s:n, s:s, s:O}", "time", "program", "kpropd", "text", text));
+    json_decref(texts);
+    return lines;
+}
+
 bool
 kpropd_verb_logs(const struct verb_call *call, json_t **reply, struct error *err)
 {
@@ -575,6 +558,11 @@ kpropd_verb_logs(const struct verb_call *call, json_t **reply, struct error *err
         count = (int)value;
     }
     *reply = json_object();
+    if (!systemd_runs_here()) {
+        json_object_set_new(*reply, "kpropd", watched_log(call->settings, (size_t)count));
+        json_object_set_new(*reply, "kdc", json_null());
+        return json_object_set_new(*reply, "agent", json_null()) == 0;
+    }
     ok = systemd_open(&sd, err) && add_log(sd, SERVICE_KPROPD, count, *reply, err) &&
          add_log(sd, SERVICE_KDC, count, *reply, err) &&
          systemd_journal("kpropctl-agent.service", count, 0, &lines, err) &&

@@ -27,10 +27,6 @@ const char *kpropd_unit(const struct kpropd_place *place);
  */
 void kpropd_loader_state(const struct service_state *state, bool *dropin, bool *running);
 
-/* A load is going on: kdb5_util or our loader runs, of the processes ALL. *PID is its process,
- * *SINCE its start (seconds since the epoch). */
-bool kpropd_load_running(struct processes *all, pid_t *pid, double *since);
-
 /* Start krb5kdc of REALM if it is enabled and does not run: *REPLY is {"running", "started"}. */
 bool kpropd_revive_kdc(const char *realm, json_t **reply, struct error *err);
 

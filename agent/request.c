@@ -39,10 +39,12 @@ close_above(int first)
         close(fd);
 }
 
-/* Forget everything the parent had open, and whatever it did with signals. */
+/* Forget everything the parent had open (but *KEEP, which moves; NULL: nothing), and whatever it
+ * did with signals. */
 static void
-leave_parent(int out, int error)
+leave_parent(int out, int error, int *keep)
 {
+    int first = JOURNAL_FD;
     struct sigaction action = { .sa_handler = SIG_DFL };
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     /* The journal's stream stays: what a child logs through /dev/log in its last moments would not
@@ -55,15 +57,30 @@ leave_parent(int out, int error)
     closelog();
     if (journal >= 0 && (journal == JOURNAL_FD || dup3(journal, JOURNAL_FD, O_CLOEXEC) >= 0)) {
         log_to_journal(JOURNAL_FD);
-        close_above(JOURNAL_FD + 1);
-    } else {
-        close_above(JOURNAL_FD);
+        first++;
     }
+    if (keep != NULL && *keep != first && dup3(*keep, first, O_CLOEXEC) < 0)
+        _exit(ERROR_INTERNAL);
+    if (keep != NULL)
+        *keep = first++;
+    close_above(first);
     for (int sig = 1; sig < NSIG; sig++)
         sigaction(sig, &action, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
+}
+
+pid_t
+request_fork(int out, int *keep)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        leave_parent(out, out, keep);
+        log_open("kpropctl-agent", false);
+    }
+    return pid;
 }
 
 bool
@@ -73,7 +90,7 @@ request_run_aside(void (*function)(void))
     pid_t pid = null < 0 ? -1 : fork();
 
     if (pid == 0) {
-        leave_parent(null, null);
+        leave_parent(null, null, NULL);
         log_open("kpropctl-agent", false);
         function();
         _exit(0);
@@ -89,7 +106,7 @@ child_main(const struct requests *all, const struct verb *verb, const char *peer
 {
     int status;
 
-    leave_parent(ends[0], ends[1]);
+    leave_parent(ends[0], ends[1], NULL);
     if (verb->kind == VERB_READING) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)

@@ -14,6 +14,7 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* All requests of one server: the loop they run on (libev's default one), and how many there are.
  */
@@ -55,6 +56,12 @@ struct request *request_start(struct requests *all, const struct verb *verb, con
 
 /* Run FUNCTION in a child of its own that nobody waits for or listens to; false with errno. */
 bool request_run_aside(void (*function)(void));
+
+/*
+ * fork(2) for work beside the loop: the child has left everything of its parent's behind but
+ * OUT, its output now, and *KEEP, which becomes another number there. It leads a process group.
+ */
+pid_t request_fork(int out, int *keep);
 
 /* Stop reading its output while HOLD: the pipe fills, and the verb waits. */
 void request_hold(struct request *request, bool hold);

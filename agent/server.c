@@ -1,10 +1,12 @@
 /* server - see server.h. */
 #include "agent/server.h"
 
+#include "agent/daemon_files.h"
 #include "agent/database_verbs.h"
 #include "agent/enroll.h"
 #include "agent/request.h"
 #include "agent/session.h"
+#include "agent/supervisor.h"
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -17,6 +19,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -54,7 +57,8 @@ struct server {
     struct stat keytab_stat; /* all 0 when it was missing */
     bool keytab_tried;
     bool stopping;
-    ev_tstamp log_since; /* of on_broken */
+    struct supervisor *supervisor; /* of kpropd; NULL if it could not be set up, or has stopped */
+    ev_tstamp log_since;           /* of on_broken */
     unsigned log_lines;
     struct daemon_load load;
 };
@@ -126,6 +130,15 @@ refresh_credentials(struct server *server)
 
 /* --- sessions --- */
 
+/* The end: nobody is served any more, and kpropd, where it is ours, has ended. */
+static void
+end_if_done(struct server *server)
+{
+    if (server->stopping && server->sessions == NULL && server->requests.running == 0 &&
+        server->supervisor == NULL)
+        ev_break(server->loop, EVBREAK_ALL);
+}
+
 static void
 on_session_closed(void *arg, struct session *session)
 {
@@ -136,8 +149,7 @@ on_session_closed(void *arg, struct session *session)
         p = session_next(*p);
     if (*p != NULL)
         *p = *session_next(session);
-    if (server->stopping && server->sessions == NULL && server->requests.running == 0)
-        ev_break(server->loop, EVBREAK_ALL);
+    end_if_done(server);
 }
 
 /* Whoever reaches the port can make us log: so many lines in a minute, no more. */
@@ -161,10 +173,7 @@ on_broken(void *arg, const char *address, const char *why)
 static void
 on_request_ended(void *arg)
 {
-    struct server *server = arg;
-
-    if (server->stopping && server->sessions == NULL && server->requests.running == 0)
-        ev_break(server->loop, EVBREAK_ALL);
+    end_if_done(arg);
 }
 
 static void
@@ -407,6 +416,16 @@ start_listening(struct server *server, struct error *err)
 
 /* --- signals --- */
 
+static void
+on_supervisor_stopped(void *arg)
+{
+    struct server *server = arg;
+
+    supervisor_free(server->supervisor);
+    server->supervisor = NULL;
+    end_if_done(server);
+}
+
 /* Changes that run finish and are told; everything else ends now. */
 static void
 on_stop(struct ev_loop *loop, ev_signal *w, int events)
@@ -428,8 +447,9 @@ on_stop(struct ev_loop *loop, ev_signal *w, int events)
         else
             session_close(s);
     }
-    if (server->sessions == NULL && server->requests.running == 0)
-        ev_break(loop, EVBREAK_ALL);
+    if (server->supervisor != NULL)
+        supervisor_stop(server->supervisor, on_supervisor_stopped, server);
+    end_if_done(server);
 }
 
 /* Take the configuration anew; if it is bad, keep the old one. */
@@ -461,6 +481,8 @@ on_hangup(struct ev_loop *loop, ev_signal *w, int events)
     server->keytab = keytab_path(server->settings);
     server->keytab_tried = false;
     refresh_credentials(server);
+    if (server->supervisor != NULL)
+        supervisor_refresh(server->supervisor);
     log_notice("configuration read again");
 }
 
@@ -553,6 +575,10 @@ server_run(struct settings *settings, const char *config, struct error *err)
     refresh_credentials(&server);
     log_notice("version " KPC_VERSION " listens on port %d", settings->port);
     systemd_notify("READY=1");
+    daemon_files_make(settings);
+    server.supervisor = supervisor_new(server.loop, settings, err);
+    if (server.supervisor == NULL)
+        log_error("kpropd cannot be supervised: %s", err->text);
     if (!request_run_aside(recover))
         log_error("cannot look after the last load: %s", strerror(errno));
     ev_run(server.loop, 0);

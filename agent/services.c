@@ -9,6 +9,7 @@
 struct row {
     const char *name;
     const char *units[3];    /* Debian's, RHEL's, NULL */
+    const char *scripts[3];  /* likewise, without systemd */
     const char *programs[3]; /* names of its process */
     bool udp;                /* a UDP socket counts as listening */
 };
@@ -16,14 +17,17 @@ struct row {
 static const struct row rows[] = {
     [SERVICE_KPROPD] = { "kpropd",
                          { "krb5-kpropd.service", "kprop.service", NULL },
+                         { "krb5-kpropd", "kprop", NULL },
                          { "kpropd", "_kpropd", NULL },
                          false },
     [SERVICE_KDC] = { "krb5kdc",
                       { "krb5-kdc.service", "krb5kdc.service", NULL },
+                      { "krb5-kdc", "krb5kdc", NULL },
                       { "krb5kdc", NULL },
                       true },
     [SERVICE_KADMIND] = { "kadmind",
                           { "krb5-admin-server.service", "kadmin.service", NULL },
+                          { "krb5-admin-server", "kadmin", NULL },
                           { "kadmind", "_kadmind", NULL },
                           false },
 };
@@ -103,6 +107,9 @@ services_see_among(struct processes *all, struct systemd *sd, enum service servi
     memset(s, 0, sizeof(*s));
     if (sd != NULL && !see_unit(sd, &rows[service], unit, s, err))
         return false;
+    if (sd == NULL && init_script_find("", rows[service].scripts, &s->script))
+        snprintf(s->state.enabled, sizeof(s->state.enabled), "%s",
+                 s->script.enabled ? "enabled" : "disabled");
     see_processes(&rows[service], port, unit != NULL, all, s);
     return true;
 }
@@ -135,10 +142,11 @@ services_json(enum service service, const struct service_state *s)
 {
     bool both = rows[service].udp;
     json_t *object = json_pack(
-        "{s:o, s:o, s:b, s:o, s:o, s:b, s:o}", "unit", text_or_null(s->unit), "active",
+        "{s:o, s:o, s:b, s:o, s:o, s:b, s:o, s:o}", "unit", text_or_null(s->unit), "active",
         text_or_null(s->state.active), "enabled", services_enabled(s), "boot",
         text_or_null(s->state.enabled), "pid", s->pid == 0 ? json_null() : json_integer(s->pid),
-        "listening", both ? s->tcp && s->udp : s->listening, "command", text_or_null(s->command));
+        "listening", both ? s->tcp && s->udp : s->listening, "command", text_or_null(s->command),
+        "init_script", s->script.path[0] == '\0' ? json_null() : init_script_json(&s->script));
 
     if (object != NULL && both) {
         json_object_set_new(object, "udp", json_boolean(s->udp));

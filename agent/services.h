@@ -5,6 +5,7 @@
 #ifndef KPC_AGENT_SERVICES_H
 #define KPC_AGENT_SERVICES_H
 
+#include "agent/init_script.h"
 #include "agent/processes.h"
 #include "common/errors.h"
 #include "common/systemd.h"
@@ -16,13 +17,14 @@
 enum service { SERVICE_KPROPD, SERVICE_KDC, SERVICE_KADMIND };
 
 struct service_state {
-    const char *unit;        /* the unit's name, as this host calls it; NULL if it has none */
-    struct unit_state state; /* what systemd says of it */
-    pid_t pid;               /* its process: of the unit, else one started by hand; 0: none */
-    bool by_hand;            /* the process is not the unit's */
-    bool listening;          /* the process holds a socket that listens on the port asked about */
-    bool tcp, udp;           /* such a socket of that kind */
-    char command[1024];      /* the process's command line */
+    const char *unit;          /* the unit's name, as this host calls it; NULL if it has none */
+    struct unit_state state;   /* what systemd says of it; "enabled" is also an init script's */
+    struct init_script script; /* without systemd; its path is "" if there is none */
+    pid_t pid;                 /* its process: of the unit, else one started by hand; 0: none */
+    bool by_hand;              /* the process is not the unit's */
+    bool listening;            /* the process holds a socket that listens on the port asked about */
+    bool tcp, udp;             /* such a socket of that kind */
+    char command[1024];        /* the process's command line */
 };
 
 /*
@@ -41,8 +43,8 @@ bool services_see_among(struct processes *all, struct systemd *sd, enum service 
 const char *services_name(enum service service);
 
 /*
- * {"unit", "active", "enabled", "pid", "listening", "command"}; a new object. Of krb5kdc
- * "listening" means UDP and TCP, and "udp" and "tcp" tell which of them.
+ * {"unit", "active", "enabled", "pid", "listening", "command", "init_script"}; a new object. Of
+ * krb5kdc "listening" means UDP and TCP, and "udp" and "tcp" tell which of them.
  */
 json_t *services_json(enum service service, const struct service_state *s);
 

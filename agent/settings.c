@@ -18,6 +18,7 @@ static const struct config_key keys[] = {
     { "runtime", CONFIG_PATH, offsetof(struct settings, runtime), 0, 0 },
     { "kpropd_port", CONFIG_INTEGER, offsetof(struct settings, kpropd_port), 1, 65535 },
     { "kpropd_unit", CONFIG_STRING, offsetof(struct settings, kpropd_unit), 0, 0 },
+    { "supervise", CONFIG_BOOLEAN, offsetof(struct settings, supervise), 0, 0 },
     { "portreserve", CONFIG_PATH, offsetof(struct settings, portreserve), 0, 0 },
     { NULL },
 };

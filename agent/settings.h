@@ -25,6 +25,7 @@ struct settings {
     char *runtime;     /* folder for the change lock, /run/kpropctl-agent */
     int kpropd_port;   /* of kpropd; 0: what the services file says of krb5_prop */
     char *kpropd_unit; /* kpropd's unit; NULL: the one that Debian's or RHEL's package brings */
+    bool supervise;    /* run and watch the default realm's kpropd ourselves; false */
     char *file;        /* that all this was read from; NULL: the default file */
     char *portreserve; /* folder with portreserve's files, /etc/portreserve */
     const struct daemon_load *load; /* of the daemon whose settings these are, or NULL */

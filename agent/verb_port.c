@@ -4,6 +4,7 @@
 #include "agent/dropins.h"
 #include "agent/port_release.h"
 #include "agent/services.h"
+#include "agent/supervised.h"
 #include "common/files.h"
 #include "common/portreserve.h"
 
@@ -102,7 +103,8 @@ find_unit(struct systemd **sd, struct service_state *state)
 }
 
 static json_t *
-lasting(const struct port_spec *spec, const struct ports_options *options)
+lasting(const struct settings *settings, const struct port_spec *spec,
+        const struct ports_options *options)
 {
     struct service_state state;
     struct systemd *sd = NULL;
@@ -112,7 +114,7 @@ lasting(const struct port_spec *spec, const struct ports_options *options)
     if (!is_own_port(spec))
         return json_null();
     reserving_name(spec, options, name, sizeof(name));
-    if (name[0] == '\0')
+    if (name[0] == '\0' || supervised_realm(settings, NULL, NULL))
         answer = json_true();
     else if (!find_unit(&sd, &state))
         answer = json_null();
@@ -136,14 +138,16 @@ verb_port(const struct verb_call *call, json_t **reply, struct error *err)
     ports_report_free(report);
     if (*reply == NULL)
         return error_memory(err);
-    json_object_set_new(*reply, "lasting", lasting(&spec, &options));
+    json_object_set_new(*reply, "lasting", lasting(call->settings, &spec, &options));
     return true;
 }
 
-/* Make the release last: PATH is the drop-in ("" if none is needed), INIT what to do by hand. */
+/* Make the release last, but where the agent releases at each start of kpropd anyway: PATH is the
+ * drop-in ("" if none is needed), INIT what to do by hand. */
 static bool
-make_lasting(const struct port_spec *spec, const struct ports_options *options, char *path,
-             size_t path_size, char *init, size_t init_size, bool *changed, struct error *err)
+make_lasting(const struct settings *settings, const struct port_spec *spec,
+             const struct ports_options *options, char *path, size_t path_size, char *init,
+             size_t init_size, bool *changed, struct error *err)
 {
     struct service_state state;
     struct systemd *sd = NULL;
@@ -153,7 +157,7 @@ make_lasting(const struct port_spec *spec, const struct ports_options *options, 
     path[0] = init[0] = '\0';
     *changed = false;
     reserving_name(spec, options, name, sizeof(name));
-    if (name[0] == '\0' || !is_own_port(spec))
+    if (name[0] == '\0' || !is_own_port(spec) || supervised_realm(settings, NULL, NULL))
         return true;
     if (find_unit(&sd, &state)) {
         port_release_drop_in(state.unit, spec, name, path, path_size, text, sizeof(text));
@@ -186,7 +190,8 @@ verb_release(const struct verb_call *call, json_t **reply, struct error *err)
         ports_report_free(report);
         ok = port_release(&spec, &options, &result, &report, err);
     }
-    ok = ok && make_lasting(&spec, &options, path, sizeof(path), init, sizeof(init), &changed, err);
+    ok = ok && make_lasting(call->settings, &spec, &options, path, sizeof(path), init, sizeof(init),
+                            &changed, err);
     *reply = json_pack("{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "changed",
                        result.released || changed, "port", (int)spec.port, "released",
                        text_or_null(result.released ? result.name : NULL), "lost",

@@ -62,6 +62,13 @@ somebody_elses(const json_t *service)
            strcmp(fact_text(service, "active", NULL), "active") != 0;
 }
 
+/* The command of SERVICE's init script for ACTION ("start", "enable"), or "" if it has none. */
+static const char *
+script_command(const json_t *service, const char *action)
+{
+    return fact_text(json_object_get(service, "init_script"), action, NULL);
+}
+
 /* Is a loader of ours out of reach, because kpropd is not started by its unit? */
 static bool
 cannot_load_ours(const json_t *kpropd, const char *host, bool on_demand, struct judgement *j)
@@ -84,8 +91,13 @@ cannot_load_ours(const json_t *kpropd, const char *host, bool on_demand, struct 
                 fact_text(kpropd, "unit", NULL));
     else
         return false;
-    hint(j, "start kpropd with -p " KPC_LOADER " to have loads checked before they "
-            "replace the database");
+    hint(j,
+         "start kpropd with -p " KPC_LOADER " to have loads checked before they "
+         "replace the database%s",
+         script_command(kpropd, "start")[0] == '\0'
+             ? ""
+             : " (Debian: DAEMON_ARGS in /etc/default/kpropd); or have the agent run it: "
+               "supervise = yes in its agent.conf");
     return true;
 }
 
@@ -108,6 +120,22 @@ lacks_transport(const json_t *facts, const char *host, struct judgement *j, cons
     return true;
 }
 
+/* Without systemd nobody but a person starts it: by which commands? */
+static bool
+tell_script(const json_t *service, const char *host, struct judgement *j)
+{
+    const char *start = script_command(service, "start");
+
+    if (start[0] == '\0')
+        return false;
+    if (fact_true(service, "enabled", NULL))
+        hint(j, "%s has no systemd; there: %s", host, start);
+    else
+        hint(j, "%s has no systemd; there: %s; and %s", host, start,
+             script_command(service, "enable"));
+    return true;
+}
+
 /* A service that must be active, enabled and seen listening. */
 static enum verdict
 judge_service(const json_t *facts, const char *host, const char *key, const char *program,
@@ -122,7 +150,7 @@ judge_service(const json_t *facts, const char *host, const char *key, const char
     if (!json_is_integer(json_object_get(service, "pid"))) {
         summary(j, "%s does not run on %s%s%s%s", program, host, active[0] != '\0' ? " (" : "",
                 active, active[0] != '\0' ? ")" : "");
-        return LACKING;
+        return tell_script(service, host, j) ? IMPOSSIBLE : LACKING;
     }
     if (!fact_true(service, "listening", NULL) && !fact_true(service, "udp", NULL) &&
         !fact_true(service, "tcp", NULL)) {
@@ -140,6 +168,13 @@ judge_service(const json_t *facts, const char *host, const char *key, const char
         summary(j, "%s runs on %s, but is not enabled: it will be gone after a reboot", unit, host);
         return LACKING;
     }
+    if (json_is_object(json_object_get(service, "init_script")) &&
+        !fact_true(service, "enabled", NULL)) {
+        summary(j, "%s runs on %s, but is not started at boot: it will be gone after a reboot",
+                program, host);
+        hint(j, "on %s: %s", host, script_command(service, "enable"));
+        return IMPOSSIBLE;
+    }
     if (lacks_transport(facts, host, j, service))
         return HOLDS_BUT;
     summary(j, "%s is seen listening on %s (pid %lld)%s%s", program, host,
@@ -148,9 +183,83 @@ judge_service(const json_t *facts, const char *host, const char *key, const char
     return HOLDS;
 }
 
+/* Something else would start another kpropd at the next boot: tell of it. */
+static bool
+starts_twice(const json_t *kpropd, const char *host, struct judgement *j)
+{
+    const char *unit = fact_text(kpropd, "unit", NULL);
+
+    if (!fact_true(kpropd, "enabled", NULL))
+        return false;
+    summary(j, "the agent runs kpropd on %s, but %s starts another one at boot", host,
+            unit[0] != '\0' ? unit : fact_text(kpropd, "init_script", "path"));
+    if (unit[0] != '\0')
+        hint(j, "on %s: systemctl disable %s", host, unit);
+    else
+        hint(j, "on %s: %s", host, script_command(kpropd, "disable"));
+    return true;
+}
+
+/* One that the agent does not see listening. */
+static enum verdict
+judge_unseen(const json_t *watched, const char *host, struct judgement *j)
+{
+    const char *failure = fact_text(watched, "last_failure", "text");
+    long long failures = (long long)fact_integer(watched, "failures", NULL);
+
+    if (!fact_true(watched, "wanted", NULL))
+        summary(j, "kpropd on %s is stopped, and the agent is not to start it", host);
+    else if (failure[0] == '\0' || strcmp(fact_text(watched, "state", NULL), "waiting") != 0)
+        summary(j, "the agent is starting kpropd on %s: it does not listen yet", host);
+    else if (failures > 1)
+        summary(j, "kpropd on %s has failed %lld times in a row: %s", host, failures, failure);
+    else
+        summary(j, "kpropd on %s has failed: %s", host, failure);
+    if (!fact_true(watched, "wanted", NULL))
+        hint(j, "on %s: kpropctl-agent start-kpropd REALM", host);
+    else if (fact_text(watched, "last_failure", "hint")[0] != '\0')
+        hint(j, "%s", fact_text(watched, "last_failure", "hint"));
+    else
+        hint(j, "the agent starts it again by itself, at most a minute later; what it says: "
+                "kpropctl-agent logs");
+    return LACKING;
+}
+
+/* One that the agent itself runs (supervise = yes). */
+static enum verdict
+judge_watched(const json_t *kpropd, const json_t *watched, const char *host, struct judgement *j)
+{
+    const char *state = fact_text(watched, "state", NULL);
+    long long restarts = (long long)fact_integer(watched, "restarts", NULL);
+    long long pid = (long long)fact_integer(watched, "pid", NULL);
+
+    if (state[0] == '\0') {
+        summary(j, "no daemon of the agent answers on %s, and kpropd is to be run by it", host);
+        hint(j, "%s", fact_text(watched, "hint", NULL));
+        return IMPOSSIBLE;
+    }
+    if (strcmp(state, "up") != 0)
+        return judge_unseen(watched, host, j);
+    if (starts_twice(kpropd, host, j))
+        return HOLDS_BUT;
+    if (fact_integer(watched, "failures", NULL) > 1) {
+        summary(j, "kpropd runs on %s (pid %lld) after %lld restarts; it last failed with: %s",
+                host, pid, restarts, fact_text(watched, "last_failure", "text"));
+        hint(j, "what it says: kpropctl-agent logs");
+        return HOLDS_BUT;
+    }
+    summary(j, "kpropd is seen listening on %s (pid %lld), run and watched by the agent", host,
+            pid);
+    return HOLDS;
+}
+
 enum verdict
 judge_kpropd(const json_t *facts, const char *host, struct judgement *j)
 {
+    const json_t *watched = fact(facts, "kpropd", "supervised");
+
+    if (json_is_object(watched))
+        return judge_watched(json_object_get(facts, "kpropd"), watched, host, j);
     return judge_service(facts, host, "kpropd", "kpropd", j);
 }
 
@@ -168,6 +277,16 @@ judge_loader(const json_t *facts, const char *host, bool on_demand, struct judge
 
     kpropd = json_object_get(facts, "kpropd");
     running = json_is_integer(json_object_get(kpropd, "pid"));
+    if ((json_is_object(json_object_get(kpropd, "supervised")) && !running) ||
+        ((json_is_object(json_object_get(kpropd, "supervised")) ||
+          fact_text(kpropd, "unit", NULL)[0] == '\0') &&
+         fact_true(kpropd, "loader", NULL))) {
+        summary(j,
+                "kpropd on %s loads with kpropctl's loader: nothing unverified replaces the "
+                "database",
+                host);
+        return HOLDS;
+    }
     if (cannot_load_ours(kpropd, host, on_demand, j))
         return HOLDS_BUT;
     if (fact_true(kpropd, "dropin", NULL) && (!running || fact_true(kpropd, "loader", NULL))) {
@@ -207,12 +326,27 @@ most_silent(const json_t *connections, bool waiting)
     return worst;
 }
 
+/* What a person restarts it with. */
+static void
+restart_command(const json_t *kpropd, char *text, size_t size)
+{
+    const char *unit = fact_text(kpropd, "unit", NULL);
+    const char *script = fact_text(json_object_get(kpropd, "init_script"), "path", NULL);
+
+    if (json_is_object(json_object_get(kpropd, "supervised")))
+        snprintf(text, size, "'kpropctl-agent stop-kpropd REALM' and start-kpropd");
+    else if (unit[0] == '\0' && script[0] != '\0')
+        snprintf(text, size, "'%s restart'", script);
+    else
+        snprintf(text, size, "'systemctl restart %s'", unit[0] != '\0' ? unit : "kpropd");
+}
+
 /* kpropd serves one connection at a time: one that stays silent stops all propagation. */
 enum verdict
 judge_stalled(const json_t *facts, const char *host, struct judgement *j)
 {
     const json_t *kpropd, *connections, *worst;
-    const char *unit;
+    char restart[300];
 
     kpropd = json_object_get(facts, "kpropd");
     connections = json_object_get(kpropd, "connections");
@@ -224,15 +358,14 @@ judge_stalled(const json_t *facts, const char *host, struct judgement *j)
         summary(j, "kpropd on %s is loading a database", host);
         return HOLDS;
     }
-    unit = fact_text(kpropd, "unit", NULL);
+    restart_command(kpropd, restart, sizeof(restart));
     if ((worst = most_silent(connections, false)) != NULL) {
         summary(j,
                 "kpropd on %s is held up by a connection from %s that has been silent "
                 "for %.0f s: nobody can propagate meanwhile",
                 host, fact_text(worst, "peer", NULL),
                 json_number_value(json_object_get(worst, "idle")));
-        hint(j, "end what connects from there; on %s 'systemctl restart %s' frees kpropd", host,
-             unit[0] != '\0' ? unit : "kpropd");
+        hint(j, "end what connects from there; on %s %s frees kpropd", host, restart);
         return IMPOSSIBLE;
     }
     if ((worst = most_silent(connections, true)) != NULL) {
@@ -241,8 +374,7 @@ judge_stalled(const json_t *facts, const char *host, struct judgement *j)
                 "now",
                 host, (long long)fact_integer(kpropd, "pid", NULL), fact_text(worst, "peer", NULL),
                 json_number_value(json_object_get(worst, "idle")));
-        hint(j, "it is stopped, or hangs: on %s 'systemctl restart %s'", host,
-             unit[0] != '\0' ? unit : "kpropd");
+        hint(j, "it is stopped, or hangs: on %s %s", host, restart);
         return IMPOSSIBLE;
     }
     summary(j, "no silent connection holds kpropd up");
@@ -282,6 +414,7 @@ judge_kadmind(const json_t *facts, const char *host, struct judgement *j)
 {
     const json_t *kadmind = json_object_get(facts, "kadmind");
     bool runs = json_is_integer(json_object_get(kadmind, "pid"));
+    const char *script = script_command(kadmind, runs ? "stop" : "disable");
 
     if (!json_is_boolean(json_object_get(kadmind, "enabled"))) {
         summary(j, "cannot tell whether kadmind runs on %s: its agent does not say", host);
@@ -294,9 +427,11 @@ judge_kadmind(const json_t *facts, const char *host, struct judgement *j)
     summary(j, "kadmind %s on %s: it looks like a primary", runs ? "runs" : "is enabled", host);
     hint(j,
          "if it is one, leave it alone; if it is to be a replica, disable kadmind there: "
-         "systemctl disable --now %s",
-         fact_text(kadmind, "unit", NULL)[0] != '\0' ? fact_text(kadmind, "unit", NULL)
-                                                     : "krb5-admin-server");
+         "%s%s",
+         script[0] != '\0' ? script : "systemctl disable --now ",
+         script[0] != '\0'                             ? ""
+         : fact_text(kadmind, "unit", NULL)[0] != '\0' ? fact_text(kadmind, "unit", NULL)
+                                                       : "krb5-admin-server");
     return REFUSED;
 }
 

@@ -311,14 +311,19 @@ const struct symptom symptoms_rows[] = {
       .check = "kpropd",
       .program = "kpropctl",
       .where = ON_REPLICA,
-      .signs = { { "kpropd runs on*not by its unit", SURE } },
+      .signs = { { "kpropd runs on*not by its unit", SURE },
+                 { "kpropd on*has failed", SURE },
+                 { "cannot start kpropd: another one", SURE } },
       .cause = "It has to run by its unit (one that was started by hand is gone after a reboot, "
-               "and loads without the loader), be enabled, and be seen listening.",
+               "and loads without the loader), be enabled, and be seen listening. Where the agent "
+               "runs it (supervise = yes), it may end again and again, or a second one is in the "
+               "way; without systemd only a person gives the commands of its init script.",
       .look = "replica# systemctl status krb5-kpropd\n"
               "replica# ss -ltnp 'sport = :754'\n"
-              "replica# ps -o pid,lstart,args -C kpropd",
+              "replica# ps -o pid,lstart,args -C kpropd\n"
+              "replica# kpropctl-agent logs",
       .remedy = "end the one that was started by hand when no load runs, then kpropctl setup-slave "
-                "REPLICA starts and enables the unit" },
+                "REPLICA starts and enables the unit, or tells what to do" },
     { .id = "stalled",
       .title = "a silent connection holds kpropd up on REPLICA",
       .check = "stalled",

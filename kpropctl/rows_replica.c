@@ -328,7 +328,10 @@ start_service(struct walk *walk, struct step *step, const char *verb, const char
     json_t *reply = NULL;
     bool ok = walk_call(walk, argv, START_TIMEOUT, &reply, err);
 
-    if (ok)
+    if (ok && fact_true(reply, "supervised", NULL))
+        step_summary(step, "the agent started %s and watches it: it listens with pid %lld", program,
+                     (long long)fact_integer(reply, "pid", NULL));
+    else if (ok)
         step_summary(step, "started and enabled %s: %s listens with pid %lld",
                      fact_text(reply, "unit", NULL), program,
                      (long long)fact_integer(reply, "pid", NULL));

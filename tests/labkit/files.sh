@@ -84,7 +84,8 @@ files_ssh_primary()
 # What a test may change on a host and files_restore puts back.
 files_of_tests="etc/krb5kdc etc/krb5.conf etc/krb5.conf.d etc/krb5.keytab etc/sysconfig var/kerberos etc/kpropctl etc/systemd/system etc/portreserve etc/services
     etc/hosts etc/resolv.conf etc/nsswitch.conf etc/default etc/inetd.conf etc/xinetd.conf etc/xinetd.d
-    var/lib/krb5kdc var/lib/kpropctl var/lib/kpropctl-agent root"
+    etc/rc0.d etc/rc1.d etc/rc2.d etc/rc3.d etc/rc4.d etc/rc5.d etc/rc6.d var/lib/krb5kdc var/lib/kpropctl
+    var/lib/kpropctl-agent root"
 
 # files_save ROOT SAVED; files_restore ROOT SAVED
 files_save()
