@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { START_TRIES = 25, START_NAP_MS = 200 };
+enum { START_TRIES = 25, START_NAP_MS = 200, SAID_MAX = 4 << 20 };
 
 /* Troubles that an enrolment mends; of the others row "agent" tells. */
 static bool
@@ -97,7 +97,7 @@ enroll(struct walk *walk, struct step *step, bool *missing, struct error *err)
 
     *missing = false;
     buffer_init(&bytes, BUNDLE_MAX);
-    buffer_init(&said, sizeof(step->detail) - 1);
+    buffer_init(&said, SAID_MAX);
     ok = write_bundle(walk, &bytes, err) &&
          delivery_enroll(walk->delivery, walk->host, &bytes, walk->dry_run, &said, missing, err);
     step_detail(step, "%s", buffer_string(&said));

@@ -19,6 +19,9 @@
 
 enum { ENVIRONMENT_MAX = 16, COMMAND_MAX = 24, NAP_MS = 20, TEXT_MAX = 4096, NO_CONNECTION = 255 };
 
+/* A report on every setting of a long krb5.conf. */
+enum { OUTPUT_MAX = 1 << 20 };
+
 struct via {
     char *words[VIA_WORDS_MAX + 1]; /* ended by NULL; %h not yet replaced */
     char *environment[ENVIRONMENT_MAX + 1];
@@ -426,6 +429,7 @@ via_run(const struct via *via, const char *host, const struct via_job *job,
     bool ok;
 
     subprocess_result_init(result);
+    result->out.max = OUTPUT_MAX;
     stopping_signals(&set);
     if (!job->last)
         w.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

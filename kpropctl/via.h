@@ -51,10 +51,10 @@ void via_hold_signals(sigset_t *before);
 void via_release_signals(const sigset_t *before);
 
 /*
- * Run JOB on HOST. True with RESULT (initialised here, freed by the caller in every case) when the
- * command has ended there by itself, whatever its status. Else ERR: ERROR_UNREACHABLE when the
- * program says that it cannot reach HOST (status 255, as ssh does) or when the time is over,
- * ERROR_FAILED after a signal. Nothing of ours is left running here.
+ * Run JOB on HOST. True with RESULT (initialised here, freed by the caller in every case; at most 1
+ * MiB of standard output) when the command has ended there by itself, whatever its status. Else
+ * ERR: ERROR_UNREACHABLE when the program says that it cannot reach HOST (status 255, as ssh does)
+ * or when the time is over, ERROR_FAILED after a signal. Nothing of ours is left running here.
  */
 bool via_run(const struct via *via, const char *host, const struct via_job *job,
              struct subprocess_result *result, struct error *err);

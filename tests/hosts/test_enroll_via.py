@@ -361,6 +361,39 @@ def test_an_older_agent_is_replaced(primary, bare):
     assert all(c.isalnum() or c in "-_./=:+,@ \n" for c in told), told
 
 
+def test_an_rpm(primary, ready):
+    """There is no dnf here: the words that would be run, and what its failure becomes."""
+    primary.run("printf '\\355\\253\\356\\333%0100d' 0 >/root/agent.rpm")
+    log = script(primary, """echo "${@:2}" >>/root/via.log
+case "$2 $3" in
+    "kpropctl-agent --version") exit 127;;
+    dnf*) ls -l /root/agent.rpm; echo "Error: $(cat /root/dnf)" >&2; [ ! -s /root/dnf ]; exit;;
+esac
+exec ssh "root@$1" "${@:2}"
+""")
+    primary.write("/root/dnf", "Unable to find a match")
+    report = set_up_by(primary, ready, "--with-stash", "--agent-package", "/root/agent.rpm", via=log)
+    report.stopped("enrolled", "failed", 1, summary=["cannot install the agent's package", "Unable to find a match"])
+    primary.write("/root/dnf", "")
+    primary.remove("/root/via.log")
+    set_up_by(primary, ready, "--with-stash", "--agent-package", "/root/agent.rpm", via=log).good()
+    told = primary.read("/root/via.log").splitlines()
+    name = told[1].split("of=")[1]
+    assert name.startswith("/root/.kpropctl-agent-") and name.endswith(".rpm")
+    assert told == ["kpropctl-agent --version", f"dd status=none of={name}", f"dnf --assumeyes install {name}",
+                    f"rm -f {name}", "kpropctl-agent enroll --json"]
+    assert uploads(ready) == ""
+
+
+def test_a_long_report_is_told_in_part(primary, ready):
+    """More differences than a row can show."""
+    lines = "".join(f"  kdc = old{n}-with-a-very-long-name-that-fills-the-report.lab.test\n" for n in range(400))
+    ready.append("/etc/krb5.conf", f"\n[realms]\n LAB.TEST = {{\n{lines} }}\n")
+    report = set_up_by(primary, ready, "--with-stash").stopped("enrolled", "refused", 3, detail="/etc/krb5.conf")
+    assert len(report.last["detail"]) < 4096
+    set_up_by(primary, ready, "--with-stash", "--replace").good()
+
+
 # Ended half-way.
 
 SLOW = """case "$*" in *"$(cat /root/slow-at)"*) touch /run/arrived; sleep 4 <&0;; esac
