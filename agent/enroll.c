@@ -3,7 +3,9 @@
 
 #include "agent/enroll_output.h"
 #include "agent/enroll_plan.h"
+#include "agent/enroll_start.h"
 #include "agent/install.h"
+#include "agent/keytab_merge.h"
 #include "agent/services.h"
 #include "common/bundle.h"
 #include "common/files.h"
@@ -20,13 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define UNIT "kpropctl-agent.service"
-
 enum {
     CHUNK = 64 * 1024,
     LOCK_WAIT_MS = 30 * 1000,
-    JOB_TIMEOUT = 60,
-    LOG_LINES = 20,
+
     NAME_SIZE = 256
 };
 
@@ -38,7 +37,6 @@ struct enrolment {
     struct bundle bundle;
     struct enroll_plan plan;
     struct enroll_report report;
-    struct error failure; /* of the agent's start: the files are in place then */
 };
 
 static void
@@ -292,6 +290,8 @@ install(struct enrolment *e, struct error *err)
 {
     struct install_file files[ENROLL_TARGETS];
     size_t index[ENROLL_TARGETS], count = 0;
+    sigset_t all, before;
+    bool ok;
 
     memset(files, 0, sizeof(files));
     for (size_t i = 0; i < e->plan.count; i++) {
@@ -310,11 +310,13 @@ install(struct enrolment *e, struct error *err)
                                                 .exists = t->exists,
                                                 .seen = t->seen };
     }
-    if (!install_files(e->settings->state, files, count, err))
-        return false;
-    for (size_t i = 0; i < count; i++)
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    ok = install_files(e->settings->state, files, count, err);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    for (size_t i = 0; ok && i < count; i++)
         snprintf(e->plan.targets[index[i]].backup, PATH_MAX, "%s", files[i].backup);
-    return true;
+    return ok;
 }
 
 /* kpropd receives into a folder that it does not make. */
@@ -337,98 +339,68 @@ make_data_folder(struct enrolment *e, struct error *err)
     return true;
 }
 
-/* Start or restart it, and see it run: a job of systemd's ends also when it has failed. */
+/* A ktadd that waited for the lock of the old keytab has written into it once it was let go. */
 static bool
-run_unit(struct systemd *sd, enum systemd_action action, struct error *err)
+take_late_keys(struct enrolment *e, struct error *err)
 {
-    struct unit_state state;
-    time_t began = time(NULL);
-    json_t *lines = NULL;
-    struct error ignored;
+    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
+    bool ok = true;
 
-    if (!systemd_run(sd, UNIT, action, JOB_TIMEOUT, err) || !systemd_state(sd, UNIT, &state, err))
-        return false;
-    if (strcmp(state.active, "active") == 0)
-        return true;
-    error_set(err, ERROR_FAILED, "cannot start " UNIT ": it ended at once");
-    error_hint(err, "See `journalctl -u kpropctl-agent`");
-    if (systemd_journal(UNIT, LOG_LINES, (int)(time(NULL) - began) + 1, &lines, &ignored))
-        services_hint_from_log(lines, err);
-    json_decref(lines);
-    return false;
-}
+    for (size_t i = 0; ok && i < e->plan.count; i++) {
+        struct enroll_target *t = &e->plan.targets[i];
+        size_t late, len = strlen(t->detail);
 
-static bool
-run_agent(struct enrolment *e, bool changed, struct error *err)
-{
-    struct unit_state state;
-    struct systemd *sd = NULL;
-    bool ok;
-
-    if (!systemd_open(&sd, err))
-        return false;
-    ok = systemd_state(sd, UNIT, &state, err);
-    if (ok && !state.exists) {
-        e->report.agent = "not started";
-        e->report.agent_text = "it has no unit " UNIT " here; make it start at boot, and now: "
-                               "kpropctl-agent";
-    } else if (ok) {
-        bool runs = strcmp(state.active, "active") == 0;
-
-        if (strcmp(state.enabled, "enabled") != 0)
-            ok = systemd_enable(sd, UNIT, err);
-        if (ok && (!runs || changed))
-            ok = run_unit(sd, runs ? SYSTEMD_RESTART : SYSTEMD_START, err);
-        e->report.agent = !ok       ? "not started"
-                          : !runs   ? "started"
-                          : changed ? "restarted"
-                                    : "running";
+        if (strcmp(t->what, "keytab") != 0 || t->backup[0] == '\0')
+            continue;
+        nanosleep(&nap, NULL);
+        ok = keytab_merge_late(t->path, t->backup, &t->seen, &late, err);
+        if (late > 0)
+            snprintf(t->detail + len, sizeof(t->detail) - len,
+                     "; %zu that somebody added meanwhile kept", late);
     }
-    systemd_close(sd);
     return ok;
 }
 
-/* Start the agent with what is new. Where that fails the files are in place all the same. */
 static bool
 start_agent(struct enrolment *e, bool changed, struct error *err)
 {
-    if (e->no_start) {
-        e->report.agent = "not started";
-        e->report.agent_text = "as asked for; systemctl restart kpropctl-agent";
-        return true;
+    if (!e->no_start)
+        return enroll_start(changed, &e->report.agent, &e->report.agent_text, err);
+    e->report.agent = "not started";
+    e->report.agent_text = "as asked for; restart it before setup-slave";
+    return true;
+}
+
+/* Plan and install, with nobody else changing this host. */
+static bool
+change(struct enrolment *e, bool *changed, struct error *err)
+{
+    bool ok =
+        recover(e, err) && enroll_plan_make(&e->bundle, e->settings, e->replace, &e->plan, err);
+
+    if (ok || enroll_plan_count(&e->plan, ENROLL_CONFLICT) > 0)
+        e->report.plan = &e->plan;
+    if (ok && !e->dry_run) {
+        *changed = enroll_plan_count(&e->plan, ENROLL_UNCHANGED) < e->plan.count;
+        ok = refuse_conflicts(e, err) && make_data_folder(e, err) && install(e, err);
+        e->report.installed = ok;
+        if (ok && *changed)
+            log_notice("enrolled as a replica of realm %s", e->report.realm);
     }
-    if (!systemd_runs_here()) {
-        e->report.agent = "not started";
-        e->report.agent_text = access("/etc/init.d/kpropctl-agent", X_OK) == 0
-                                   ? "no systemd runs here; /etc/init.d/kpropctl-agent restart"
-                                   : "no systemd runs here; make it start at boot, and now: "
-                                     "kpropctl-agent";
-        return true;
-    }
-    if (run_agent(e, changed, err))
-        return true;
-    return error_prefix(err, "the files are in place, but the agent does not run");
+    enroll_plan_unlock(&e->plan);
+    return ok && (e->dry_run || take_late_keys(e, err));
 }
 
 static bool
 enroll(struct enrolment *e, FILE *errors, struct error *err)
 {
     bool changed = false, ok;
-    int fd = -1;
+    int fd;
 
-    ok = take_bundle(e, err) && check_kadmind(err) && lock(e, &fd, errors, err) &&
-         recover(e, err) && enroll_plan_make(&e->bundle, e->settings, e->replace, &e->plan, err);
-    if (e->plan.count > 0 && (ok || enroll_plan_count(&e->plan, ENROLL_CONFLICT) > 0))
-        e->report.plan = &e->plan;
-    if (ok && !e->dry_run) {
-        changed = enroll_plan_count(&e->plan, ENROLL_UNCHANGED) < e->plan.count;
-        ok = refuse_conflicts(e, err) && make_data_folder(e, err) && install(e, err);
-        if (ok && changed)
-            log_notice("enrolled as a replica of realm %s", e->report.realm);
-    }
-    enroll_plan_unlock(&e->plan);
-    if (fd >= 0)
-        close(fd);
+    if (!take_bundle(e, err) || !check_kadmind(err) || !lock(e, &fd, errors, err))
+        return false;
+    ok = change(e, &changed, err);
+    close(fd);
     return ok && (e->dry_run || start_agent(e, changed, err));
 }
 

@@ -4,15 +4,15 @@
 #include <string.h>
 
 static const char *
-action_word(enum enroll_action action, bool dry_run)
+action_word(enum enroll_action action, bool planned)
 {
     switch (action) {
     case ENROLL_CREATE:
-        return dry_run ? "create" : "created";
+        return planned ? "create" : "created";
     case ENROLL_MERGE:
-        return dry_run ? "merge" : "merged";
+        return planned ? "merge" : "merged";
     case ENROLL_REPLACE:
-        return dry_run ? "replace" : "replaced";
+        return planned ? "replace" : "replaced";
     case ENROLL_CONFLICT:
         return "conflict";
     case ENROLL_UNCHANGED:
@@ -56,9 +56,9 @@ print_differences(const struct enroll_target *t, FILE *out)
 }
 
 static void
-print_target(const struct enroll_target *t, bool dry_run, FILE *out)
+print_target(const struct enroll_target *t, bool planned, FILE *out)
 {
-    fprintf(out, "  %-10s %s%s%s\n", action_word(t->action, dry_run), t->path,
+    fprintf(out, "  %-10s %s%s%s\n", action_word(t->action, planned), t->path,
             t->detail[0] != '\0' ? ": " : "", t->detail);
     print_differences(t, out);
     if (t->backup[0] != '\0')
@@ -79,7 +79,7 @@ enroll_print(const struct enroll_report *r, bool failed, FILE *out)
         fprintf(out, "%s as a replica of realm %s, propagated by %s\n", r->host, r->realm,
                 r->primary);
         for (size_t i = 0; i < count; i++)
-            print_target(&r->plan->targets[i], r->dry_run || failed, out);
+            print_target(&r->plan->targets[i], !r->installed, out);
     }
     if (r->agent != NULL)
         fprintf(out, "  %-10s kpropctl-agent%s%s\n", r->agent, r->agent_text != NULL ? ": " : "",
@@ -121,8 +121,8 @@ enroll_json(const struct enroll_report *r, const struct error *err)
     }
     return json_pack("{s:s?, s:s?, s:s?, s:b, s:b, s:s?, s:o, s:s?, s:s?, s:s?, s:s?}", "host",
                      r->host, "realm", r->realm, "primary", r->primary, "dry_run", r->dry_run,
-                     "changed", changed && err == NULL && !r->dry_run, "recovered", r->recovered,
-                     "files", files, "agent", r->agent, "agent_text", r->agent_text, "error",
+                     "changed", changed && r->installed, "recovered", r->recovered, "files", files,
+                     "agent", r->agent, "agent_text", r->agent_text, "error",
                      err == NULL ? NULL : err->text, "hint",
                      err == NULL || err->hint[0] == '\0' ? NULL : err->hint);
 }

@@ -13,6 +13,7 @@
 /* What became of an enrolment. */
 struct enroll_report {
     bool dry_run;
+    bool installed;                     /* all files are in place */
     const char *host, *realm, *primary; /* as in the bundle */
     const char *recovered;          /* "completed" or "undone": a killed one before this; or NULL */
     const char *agent;              /* "started", "restarted", "running", "not started"; or NULL */
@@ -20,7 +21,7 @@ struct enroll_report {
     const struct enroll_plan *plan; /* NULL: it did not come to one */
 };
 
-/* As lines, a line for each file. FAILED: an error is printed after them. */
+/* As lines, a line for each file. FAILED: the caller prints an error after them. */
 void enroll_print(const struct enroll_report *report, bool failed, FILE *out);
 
 /* As an object, owned by the caller. ERR (NULL: none) is what it failed with. */

@@ -109,9 +109,10 @@ take_conf(struct enroll_target *t, struct conf_plan *conf)
     else if (conf->result == CONF_MERGED)
         t->action = replaced > 0 ? ENROLL_REPLACE : ENROLL_MERGE;
     if (conf->result == CONF_MERGED && replaced > 0)
-        snprintf(t->detail, sizeof(t->detail), "%zu settings added, %zu replaced", added, replaced);
+        snprintf(t->detail, sizeof(t->detail), "settings: %zu added, %zu replaced", added,
+                 replaced);
     else if (conf->result == CONF_MERGED)
-        snprintf(t->detail, sizeof(t->detail), "%zu settings added", added);
+        snprintf(t->detail, sizeof(t->detail), "settings: %zu added", added);
     else if (conf->result == CONF_CONFLICT)
         snprintf(t->detail, sizeof(t->detail), "it contradicts the bundle");
     buffer_free(&t->content);

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ADD_MAX = 256, LOCK_TIMEOUT_MS = 30 * 1000 };
+enum { ADD_MAX = 4096, LOCK_TIMEOUT_MS = 30 * 1000 };
 
 /* The head of a keytab of the format that everybody writes since 1996. */
 static const unsigned char HEAD[2] = { 5, 2 };
@@ -349,5 +349,39 @@ cleanup:
         close(lock);
     buffer_free_secret(&old);
     buffer_free_secret(&new);
+    return ok;
+}
+
+bool
+keytab_merge_late(const char *path, const char *old, const struct stat *seen, size_t *late,
+                  struct error *err)
+{
+    struct buffer there, here, both;
+    struct keytab_merged merged;
+    struct stat st;
+    bool ok;
+    int lock;
+
+    *late = 0;
+    if (stat(old, &st) != 0 ||
+        (st.st_size == seen->st_size && st.st_mtim.tv_sec == seen->st_mtim.tv_sec &&
+         st.st_mtim.tv_nsec == seen->st_mtim.tv_nsec))
+        return true;
+    lock = keytab_lock(path, LOCK_TIMEOUT_MS, err);
+    if (lock < 0)
+        return false;
+    buffer_init(&there, KEYTAB_MAX);
+    buffer_init(&here, KEYTAB_MAX);
+    buffer_init(&both, KEYTAB_MAX);
+    ok = file_read(old, &there, err) && file_read(path, &here, err) &&
+         keytab_merge(&there, &here, NULL, &both, &merged, err) && fstat(lock, &st) == 0;
+    if (ok && merged.kept > 0) {
+        ok = file_replace(path, both.data, both.len, st.st_mode & 07777, err);
+        *late = ok ? merged.kept : 0;
+    }
+    close(lock);
+    buffer_free_secret(&there);
+    buffer_free_secret(&here);
+    buffer_free_secret(&both);
     return ok;
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 
 /* A keytab larger than this is refused. */
 #define KEYTAB_MAX (1u << 20)
@@ -26,8 +27,9 @@ struct keytab_merged {
  * Append to OUT (initialised by the caller, who wipes it) the keytab file that OLD (its bytes; NULL
  * or empty: none) becomes with all entries of the keytab file ADD. An entry of ADD takes the place
  * of one with its principal, kvno and enctype; what else is in OLD stays byte by byte, and OUT is
- * OLD if there is nothing to change. ERROR_REFUSED if ADD is no keytab, is empty, has more than 256
- * entries, or one of a principal other than PRINCIPAL (NULL: any); ERROR_FAILED if OLD is none.
+ * OLD if there is nothing to change. ERROR_REFUSED if ADD is no keytab, is empty, has more than
+ * 4096 entries, or one of a principal other than PRINCIPAL (NULL: any); ERROR_FAILED if OLD is
+ * none.
  */
 bool keytab_merge(const struct buffer *old, const struct buffer *add, const char *principal,
                   struct buffer *out, struct keytab_merged *merged, struct error *err);
@@ -47,5 +49,13 @@ int keytab_lock(const char *path, int timeout_ms, struct error *err);
  */
 bool keytab_merge_file(const char *path, const struct buffer *add, const char *principal,
                        struct keytab_merged *merged, struct error *err);
+
+/*
+ * Who waited for the lock of a keytab that was renamed away meanwhile has written into that one:
+ * its name is OLD now, and it was as SEEN when its content was merged into the one at PATH. Entries
+ * that OLD alone has go to PATH too; *LATE counts them.
+ */
+bool keytab_merge_late(const char *path, const char *old, const struct stat *seen, size_t *late,
+                       struct error *err);
 
 #endif

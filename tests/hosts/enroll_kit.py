@@ -66,10 +66,10 @@ def feed(host, data, *words, before="", agent=AGENT, check=False, **options):
         host.remove("/run/bundle")
 
 
-def start(host, data):
+def start(host, data, before=""):
     """Start an enrolment beside the test; its Popen. The bundle stays on the host until it is reset."""
     host.run("base64 -d | install -m 600 /dev/stdin /run/bundle", input=base64.b64encode(data).decode())
-    return host.start(f"{AGENT} enroll </run/bundle")
+    return host.start(f"{before} {AGENT} enroll </run/bundle")
 
 
 def enroll(host, data, *words, **options):

@@ -294,6 +294,40 @@ test_lock(void **state)
     buffer_free_secret(&add);
 }
 
+/* A ktadd that had waited for the lock of a keytab that was then renamed away. */
+static void
+test_late(void **state)
+{
+    static const struct key there[] = { { HOST, 2, AES256, 'o' }, { 0 } };
+    static const struct key keys[] = { { HOST, 2, AES256, 'n' }, { 0 } };
+    static const struct key other = { HTTP, 2, AES256, 'h' };
+    struct fixture *f = *state;
+    struct buffer old, new;
+    struct error err;
+    struct stat seen;
+    char backup[128];
+    size_t late;
+
+    make(f, there, &old);
+    make(f, keys, &new);
+    snprintf(backup, sizeof(backup), "%s/backup", f->folder);
+    assert_true(file_replace(backup, old.data, old.len, 0600, &err));
+    assert_true(file_replace(f->path, new.data, new.len, 0640, &err));
+    assert_int_equal(stat(backup, &seen), 0);
+    assert_true(keytab_merge_late(f->path, backup, &seen, &late, &err));
+    assert_int_equal(late, 0);
+    add_key(f, backup, &other);
+    assert_true(keytab_merge_late(f->path, backup, &seen, &late, &err));
+    assert_int_equal(late, 1);
+    assert_int_equal(look(f, f->path, HTTP, 2, AES256), 'h');
+    assert_int_equal(look(f, f->path, HOST, 2, AES256), 'n');
+    assert_int_equal(stat(f->path, &seen), 0);
+    assert_int_equal(seen.st_mode & 07777, 0640);
+    unlink(backup);
+    buffer_free_secret(&old);
+    buffer_free_secret(&new);
+}
+
 int
 main(void)
 {
@@ -304,6 +338,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_repeated, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_late, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
