@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 enum {
-    WALK_MS = 10 * 60 * 1000,
     WAIT_SECONDS = 240,
     WAIT_MAX = 3600,
     PARTS_MAX = 10000,
@@ -211,7 +210,8 @@ database_verb_digest(const struct verb_call *call, json_t **reply, struct error 
                          call->argv[1], 2 * DIGEST_NONCE_SIZE);
     if (!subject_open(&subject, call->argv[0], call->settings, err))
         return false;
-    ok = database_examine(&subject.database, &question, WALK_MS, &answer, err);
+    ok = database_examine(&subject.database, &question, database_walk_ms(&subject.database),
+                          &answer, err);
     if (ok) {
         *reply = json_pack("{s:o, s:o, s:I, s:I, s:b, s:s, s:s, s:f}", "digest",
                            outcome_hex(answer.digest, sizeof(answer.digest)), "nonce",
@@ -285,7 +285,9 @@ database_verb_inventory(const struct verb_call *call, json_t **reply, struct err
     c.principals = json_object();
     c.policies = json_object();
     *reply = json_pack("{s:o, s:o}", "principals", c.principals, "policies", c.policies);
-    ok = *reply != NULL && database_inventory(&subject.database, WALK_MS, collect, &c, err);
+    ok =
+        *reply != NULL && database_inventory(&subject.database, database_walk_ms(&subject.database),
+                                             collect, &c, err);
     if (!ok && *reply == NULL)
         error_memory(err);
     if (!ok) {

@@ -24,7 +24,9 @@ struct loader_lockout {
     pid_t reader; /* 0: none */
     bool read;    /* it is in a file, and "lockout" of the staging folder is its name */
     uint64_t saved;
-    struct backend_identity identity; /* of the live database as read */
+    struct backend_identity identity; /* of the live database as read last */
+    bool current;                     /* all of that is in the staged one */
+    unsigned follows;                 /* times that it was written again before the promotion */
     struct error why;                 /* it could not be read */
 };
 
@@ -76,6 +78,14 @@ bool loader_load(struct loader_job *job, const char *path, struct error *err);
 void loader_lockout_begin(struct loader_job *job);
 bool loader_lockout_carry(struct loader_job *job, struct error *err);
 void loader_lockout_drop(struct loader_job *job);
+
+/* What the live database must still be for none of it to be lost by a promotion; NULL: that cannot
+ * be told. */
+const struct backend_identity *loader_lockout_expected(const struct loader_job *job);
+
+/* It no longer was: put what has changed of failed logins into the staged database, too. False when
+ * that is spoilt; what cannot be read is only noted. */
+bool loader_lockout_follow(struct loader_job *job, struct error *err);
 
 /*
  * The live update log of incremental propagation: begun anew (BEFORE the promotion, so that a crash

@@ -3,7 +3,8 @@
  *
  * What the primary knows of it is older, and a locked-out user stays locked out. The live database
  * is read beside kdb5_util's load, which leaves a processor idle; after it, once more if somebody
- * has written it meanwhile, and then only what is new since is carried over.
+ * has written it meanwhile, and then only what is new since is carried over. Before the promotion
+ * likewise, a few times if need be.
  */
 #include "agent/loader_job.h"
 
@@ -17,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WALK_MS = 10 * 60 * 1000 };
+enum { RESTORE_MS = 10 * 60 * 1000 };
 
 /* An identity that is younger may be that of two states, see backend.h. */
 static const double settled = 0.02;
@@ -30,8 +31,8 @@ name_file(const struct loader_job *job, const char *name, char path[PATH_MAX + 1
 
 /* Save the lockout state of the live database into FILE, but for what stands the same in KNOWN. */
 static bool
-read_live(const struct loader_job *job, const char *known, const char *file, uint64_t *saved,
-          struct backend_identity *identity, struct error *err)
+read_live(const struct loader_job *job, const char *known, bool failures, const char *file,
+          uint64_t *saved, struct backend_identity *identity, struct error *err)
 {
     struct snapshot *snapshot;
     struct database from;
@@ -41,7 +42,7 @@ read_live(const struct loader_job *job, const char *known, const char *file, uin
                       identity, err))
         return false;
     loader_database(job, snapshot_path(snapshot), &from);
-    ok = database_save_lockout(&from, known, file, WALK_MS, saved, err);
+    ok = database_save_lockout(&from, known, failures, file, database_walk_ms(&from), saved, err);
     snapshot_free(snapshot);
     return ok;
 }
@@ -55,7 +56,7 @@ static void __attribute__((noreturn)) reader_main(struct loader_job *job, pid_t 
     if (getppid() != worker)
         _exit(1);
     name_file(job, "lockout", file);
-    l->read = read_live(job, NULL, file, &l->saved, &l->identity, &l->why);
+    l->read = read_live(job, NULL, false, file, &l->saved, &l->identity, &l->why);
     _exit(0);
 }
 
@@ -100,7 +101,7 @@ restore(struct loader_job *job, const char *file, bool *spoilt, struct error *er
     uint64_t restored;
 
     loader_database(job, job->staging, &to);
-    *spoilt = !database_restore_lockout(file, &to, WALK_MS, &restored, err);
+    *spoilt = !database_restore_lockout(file, &to, RESTORE_MS, &restored, err);
     job->outcome->carried += restored;
     return !*spoilt;
 }
@@ -117,25 +118,67 @@ is_unchanged(const struct loader_job *job)
            backend_same(before, &now);
 }
 
+/* What kept the reader from it, but for the database itself, may be over. */
 static bool
-carry(struct loader_job *job, bool *spoilt, struct error *err)
+read_again(struct loader_job *job, const char *file, struct error *err)
 {
-    const struct loader_lockout *l = &job->lockout;
-    char first[PATH_MAX + 16], second[PATH_MAX + 16];
+    struct loader_lockout *l = &job->lockout;
+
+    if (!l->read && l->why.code != ERROR_FAILED)
+        l->read = read_live(job, NULL, false, file, &l->saved, &l->identity, &l->why);
+    if (!l->read)
+        *err = l->why;
+    return l->read;
+}
+
+/* Carry over what has changed since the first reading. */
+static bool
+carry_later(struct loader_job *job, bool failures, bool *spoilt, struct error *err)
+{
+    struct loader_lockout *l = &job->lockout;
+    char first[PATH_MAX + 16], later[PATH_MAX + 16];
     uint64_t more;
 
     name_file(job, "lockout", first);
-    name_file(job, "lockout.later", second);
-    if (!l->read) {
-        *err = l->why;
-        return false;
-    }
-    if (l->saved > 0 && !restore(job, first, spoilt, err))
-        return false;
-    if (is_unchanged(job))
+    name_file(job, "lockout.later", later);
+    l->current = is_unchanged(job);
+    if (!l->current)
+        l->current = read_live(job, first, failures, later, &more, &l->identity, err) &&
+                     (more == 0 || restore(job, later, spoilt, err));
+    return l->current;
+}
+
+static bool
+carry(struct loader_job *job, bool *spoilt, struct error *err)
+{
+    char first[PATH_MAX + 16];
+
+    name_file(job, "lockout", first);
+    return read_again(job, first, err) &&
+           (job->lockout.saved == 0 || restore(job, first, spoilt, err)) &&
+           carry_later(job, false, spoilt, err);
+}
+
+const struct backend_identity *
+loader_lockout_expected(const struct loader_job *job)
+{
+    return job->lockout.current ? &job->lockout.identity : NULL;
+}
+
+bool
+loader_lockout_follow(struct loader_job *job, struct error *err)
+{
+    bool spoilt = false;
+    struct error why;
+
+    error_clear(&why);
+    if (carry_later(job, true, &spoilt, &why))
         return true;
-    return read_live(job, first, second, &more, NULL, err) &&
-           (more == 0 || restore(job, second, spoilt, err));
+    if (!spoilt)
+        loader_note(job, "the replica's lockout state was not kept to the last: %s", why.text);
+    else
+        *err = why;
+    return !spoilt;
 }
 
 /*
@@ -154,6 +197,11 @@ loader_lockout_carry(struct loader_job *job, struct error *err)
     await_reader(job);
     if (carry(job, &spoilt, &why))
         return true;
+    if (!spoilt && why.code != ERROR_FAILED) { /* it is not the database that is at fault */
+        *err = why;
+        error_prefix(err, "cannot keep the replica's lockout state");
+        return false;
+    }
     loader_note(job,
                 job->lockout.read
                     ? "the replica's lockout state was not kept: %s"

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WALK_MS = 10 * 60 * 1000, SPACE_MARGIN = 4 << 20 };
+enum { WALK_MS = 10 * 60 * 1000, SPACE_MARGIN = 4 << 20, FOLLOWS = 4 };
 
 /* Take the dump by a name of our own: the next transfer may rename another over FILE. */
 static bool
@@ -187,7 +187,9 @@ promote(struct loader_job *job, struct error *err)
     if (!loader_ulog(job, true, err))
         return false;
     if (backend_promotion(job->backend) == BACKEND_RENAME) {
-        ok = backend_promote(job->backend, job->staging, live, LOADER_PROMOTE_MS, &changed, err);
+        ok = backend_promote(job->backend, job->staging, live,
+                             job->lockout.follows < FOLLOWS ? loader_lockout_expected(job) : NULL,
+                             LOADER_PROMOTE_MS, &changed, err);
         if (!ok && changed) {
             enum backend_recovered what;
 
@@ -229,6 +231,38 @@ load_staging(struct loader_job *job, struct error *err)
     return false;
 }
 
+/* Is the staged database no longer that which was proved? */
+static bool
+is_written(const struct loader_job *job)
+{
+    struct backend_identity now;
+    struct error ignored;
+
+    return !backend_identify(job->backend, job->staging, &now, &ignored) ||
+           strcmp(now.text, job->outcome->identity) != 0;
+}
+
+/*
+ * Who was locked out while the new database was proved shall be so in it, too. Where somebody tries
+ * to log in all the time, what happens while it is proved for the last time is lost.
+ */
+static bool
+promote_current(struct loader_job *job, struct error *err)
+{
+    struct outcome *o = job->outcome;
+
+    while (!timed(job, "promote", promote, &o->promote, err)) {
+        if (err->code != ERROR_REFUSED)
+            return false;
+        error_clear(err);
+        job->lockout.follows++;
+        if (!timed(job, "load", loader_lockout_follow, &o->load, err) ||
+            (is_written(job) && !timed(job, "verify", verify, &o->verify, err)))
+            return false;
+    }
+    return true;
+}
+
 /* A backend that we do not know: kdb5_util must know what it does. */
 static bool
 load_unproved(struct loader_job *job, struct error *err)
@@ -254,6 +288,5 @@ loader_work(struct loader_job *job, struct error *err)
     if (job->backend == NULL)
         return timed(job, "load", load_unproved, &o->load, err);
     return timed(job, "load", load_staging, &o->load, err) &&
-           timed(job, "verify", verify, &o->verify, err) &&
-           timed(job, "promote", promote, &o->promote, err);
+           timed(job, "verify", verify, &o->verify, err) && promote_current(job, err);
 }

@@ -122,9 +122,24 @@ make_durable(const char *staging, const char *live, struct error *err)
     return file_sync_folder_of(live, err) && file_sync_folder_of(staging, err);
 }
 
+static bool
+is_as_expected(const struct backend *backend, const char *live,
+               const struct backend_identity *expected, struct error *err)
+{
+    struct backend_identity now;
+    struct error ignored;
+
+    if (expected == NULL ||
+        (backend_identify(backend, live, &now, &ignored) && backend_same(expected, &now)))
+        return true;
+    return error_set(err, ERROR_REFUSED,
+                     "cannot promote over %s: somebody has written it meanwhile", live);
+}
+
 bool
 backend_promote(const struct backend *backend, const char *staging, const char *live,
-                int timeout_ms, bool *changed, struct error *err)
+                const struct backend_identity *expected, int timeout_ms, bool *changed,
+                struct error *err)
 {
     struct backend_lock *lock = NULL;
     size_t done = 0;
@@ -137,6 +152,11 @@ backend_promote(const struct backend *backend, const char *staging, const char *
     if (!write_journal(backend, staging, err))
         return false;
     if (!backend_lock(backend, live, true, timeout_ms, &lock, err)) {
+        remove_journal(staging);
+        return false;
+    }
+    if (!is_as_expected(backend, live, expected, err)) {
+        backend_unlock(lock);
         remove_journal(staging);
         return false;
     }

@@ -13,6 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    ENTRY_LEAST = 32, /* bytes: a principal's fixed part alone has 38, a policy's more */
+    WALK_BASE_MS = 60 * 1000,
+    WALK_MS_PER_MB = 200, /* of a digest, that would be twenty times slower than one core */
+    WALK_MOST_MS = 600 * 1000,
+};
+
 bool
 database_failed(krb5_context context, krb5_error_code code, const char *what, const char *path,
                 struct error *err)
@@ -59,8 +66,38 @@ database_session_close(struct database_session *s)
     memset(s, 0, sizeof(*s));
 }
 
+void
+database_bound_init(struct database_bound *bound, const struct database *db,
+                    struct forked_outlet *outlet)
+{
+    uint64_t size = backend_size(db->backend, db->path);
+
+    *bound = (struct database_bound){ db, outlet, size == 0 ? UINT64_MAX : size / ENTRY_LEAST };
+}
+
+void
+database_bound_check(const struct database_bound *bound, uint64_t count)
+{
+    struct error err;
+
+    if (count <= bound->most)
+        return;
+    error_set(&err, ERROR_FAILED, "cannot read database %s: damaged, it goes round in circles",
+              bound->db->path);
+    forked_fail(bound->outlet, &err);
+}
+
+int
+database_walk_ms(const struct database *db)
+{
+    uint64_t ms = WALK_BASE_MS + (backend_size(db->backend, db->path) >> 20) * WALK_MS_PER_MB;
+
+    return ms < WALK_MOST_MS ? (int)ms : WALK_MOST_MS;
+}
+
 /* One walk, in the child. */
 struct walk {
+    struct database_bound bound;
     const struct database *db;
     const struct database_question *question;
     struct database_answer answer;
@@ -113,7 +150,7 @@ see_principal(krb5_pointer arg, krb5_db_entry *entry)
 {
     struct walk *w = arg;
 
-    w->answer.principals++;
+    database_bound_check(&w->bound, ++w->answer.principals);
     if (krb5_principal_compare(w->context, entry->princ, w->master_key))
         w->answer.master_key = true;
     else if (krb5_principal_compare(w->context, entry->princ, w->krbtgt))
@@ -128,7 +165,7 @@ see_policy(void *arg, osa_policy_ent_t policy)
 {
     struct walk *w = arg;
 
-    w->answer.policies++;
+    database_bound_check(&w->bound, ++w->answer.policies);
     if (w->digest != NULL && !digest_policy_entry(w->digest, policy))
         w->stopped = true;
     if (w->outlet != NULL && !send_entry(w, DATABASE_POLICY, policy->name, 0))
@@ -201,11 +238,12 @@ walk_open(struct walk *w, struct error *err)
 
 /* The child's part of both walks. */
 static bool
-walk(struct walk *w, struct error *err)
+walk(struct walk *w, struct forked_outlet *outlet, struct error *err)
 {
     struct database_session session;
     bool ok;
 
+    database_bound_init(&w->bound, w->db, outlet);
     if (!database_session_open(&session, w->db, KRB5_KDB_OPEN_RO | KRB5_KDB_SRV_TYPE_OTHER, err))
         return false;
     w->context = session.context;
@@ -229,7 +267,7 @@ examine_work(void *arg, struct forked_outlet *outlet, struct error *err)
 {
     struct walk *w = arg;
 
-    return walk(w, err) && forked_send(outlet, &w->answer, sizeof(w->answer));
+    return walk(w, outlet, err) && forked_send(outlet, &w->answer, sizeof(w->answer));
 }
 
 static bool
@@ -283,7 +321,7 @@ inventory_work(void *arg, struct forked_outlet *outlet, struct error *err)
     struct inventory *inventory = arg;
 
     inventory->walk.outlet = outlet;
-    return walk(&inventory->walk, err);
+    return walk(&inventory->walk, outlet, err);
 }
 
 static bool

@@ -42,6 +42,9 @@ struct database_answer {
     double seconds;
 };
 
+/* What a walk over DB may take by its size, on a slow disk: later, it is damaged. */
+int database_walk_ms(const struct database *db);
+
 /*
  * Walk DB in a child of at most TIMEOUT_MS and answer QUESTION. False when it cannot be read to its
  * end (damaged, the child crashed or was too late); an unfit stash is no failure.
@@ -67,10 +70,11 @@ bool database_inventory(const struct database *db, int timeout_ms,
  *
  * Save it from FROM into FILE (made 0600 or written anew): of every principal that has any; or,
  * where KNOWN is a FILE saved earlier from the same database, of every one whose state is no longer
- * as saved there. *SAVED counts them.
+ * as saved there; of FAILURES alone, if so wanted (a login that went well changes its time and no
+ * more). *SAVED counts them.
  */
-bool database_save_lockout(const struct database *from, const char *known, const char *file,
-                           int timeout_ms, uint64_t *saved, struct error *err);
+bool database_save_lockout(const struct database *from, const char *known, bool failures,
+                           const char *file, int timeout_ms, uint64_t *saved, struct error *err);
 
 /* Restore what is in FILE into the principals of TO, a private database, that are still there.
  * *RESTORED counts those changed. On failure TO is to be thrown away. */

@@ -44,10 +44,13 @@ struct records {
 struct task {
     const struct database *db;
     const char *known; /* may be NULL */
+    bool failures;     /* alone */
     const char *file;
     FILE *out;
     struct records records;
     krb5_context context;
+    struct database_bound bound;
+    uint64_t seen;
     uint64_t count;
 };
 
@@ -90,6 +93,15 @@ same(struct counters a, struct counters b)
            a.failures == b.failures;
 }
 
+/* What matters of A is no longer as in B. */
+static bool
+differs(const struct task *t, struct counters a, struct counters b)
+{
+    if (t->failures)
+        a.last_success = b.last_success;
+    return !same(a, b);
+}
+
 static krb5_error_code
 write_record(struct task *t, const char *name, struct counters counters)
 {
@@ -113,18 +125,19 @@ save_principal(krb5_pointer arg, krb5_db_entry *entry)
     static const struct counters none;
     struct counters now = counters_of(entry);
     struct task *t = arg;
-    bool wanted = !same(now, none);
+    bool wanted = differs(t, now, none);
     krb5_error_code code;
     char *name = NULL;
     struct error ignored;
 
+    database_bound_check(&t->bound, ++t->seen);
     if (!wanted && !t->records.some)
         return 0;
     code = krb5_unparse_name(t->context, entry->princ, &name);
     if (code != 0)
         return code;
     if (t->records.some && strcmp(name, t->records.name) == 0) {
-        wanted = !same(now, t->records.head.counters);
+        wanted = differs(t, now, t->records.head.counters);
         next_record(&t->records, t->known, &ignored);
     }
     if (wanted)
@@ -167,6 +180,7 @@ save_work(void *arg, struct forked_outlet *outlet, struct error *err)
     struct task *t = arg;
     bool ok;
 
+    database_bound_init(&t->bound, t->db, outlet);
     if (!database_session_open(&session, t->db, KRB5_KDB_OPEN_RO | KRB5_KDB_SRV_TYPE_OTHER, err))
         return false;
     ok = save_all(t, &session, err);
@@ -261,10 +275,10 @@ run(forked_work *work, struct task *t, int timeout_ms, uint64_t *count, struct e
 }
 
 bool
-database_save_lockout(const struct database *from, const char *known, const char *file,
-                      int timeout_ms, uint64_t *saved, struct error *err)
+database_save_lockout(const struct database *from, const char *known, bool failures,
+                      const char *file, int timeout_ms, uint64_t *saved, struct error *err)
 {
-    struct task t = { .db = from, .known = known, .file = file };
+    struct task t = { .db = from, .known = known, .failures = failures, .file = file };
 
     return run(save_work, &t, timeout_ms, saved, err);
 }

@@ -60,6 +60,12 @@ forked_send(struct forked_outlet *outlet, const void *data, size_t len)
     return len > 0 && len <= MESSAGE_MAX && put(outlet, (uint32_t)len, data, len);
 }
 
+void
+forked_fail(struct forked_outlet *outlet, const struct error *err)
+{
+    _exit(put(outlet, 0, err, sizeof(*err)) && flush(outlet) ? 0 : 1);
+}
+
 static void
 prepare_child(pid_t parent)
 {
@@ -93,7 +99,7 @@ static void __attribute__((noreturn)) child_main(forked_work *work, void *arg, i
     outlet.fd = fd;
     if (!work(arg, &outlet, &err) && err.code == ERROR_NONE)
         error_set(&err, ERROR_INTERNAL, "cannot do that: no reason was given");
-    _exit(put(&outlet, 0, &err, sizeof(err)) && flush(&outlet) ? 0 : 1);
+    forked_fail(&outlet, &err);
 }
 
 struct reader {

@@ -18,6 +18,9 @@ struct forked_outlet;
 /* Send LEN bytes (at most 64 KiB) as one message. False when the parent is gone or stopped. */
 bool forked_send(struct forked_outlet *outlet, const void *data, size_t len);
 
+/* In the child: end it with ERR (none: well) at once, wherever its work is. */
+void forked_fail(struct forked_outlet *outlet, const struct error *err) __attribute__((noreturn));
+
 /* What the child does with ARG. False with ERR set: forked_run fails with it. */
 typedef bool forked_work(void *arg, struct forked_outlet *outlet, struct error *err);
 

@@ -158,7 +158,7 @@ test_promote(void **state)
     error_clear(&err);
     assert_int_equal(stat(in_folder(&test_realm, "principal.ok"), &before), 0);
     assert_false(has_principal(&test_realm, "promoted"));
-    assert_true(backend_promote(db2(), staging, live(), 1000, &changed, &err));
+    assert_true(backend_promote(db2(), staging, live(), NULL, 1000, &changed, &err));
     assert_true(changed);
     assert_false(backend_exists(db2(), staging));
     assert_int_not_equal(access(in_folder(&test_realm, "staging/principal.promotion"), F_OK), 0);
@@ -180,7 +180,7 @@ test_promote_waits_for_nobody(void **state)
     (void)state;
     assert_true(backend_lock(db2(), live(), false, 1000, &lock, &err));
     assert_true(backend_identify(db2(), live(), &before, &err));
-    assert_false(backend_promote(db2(), staging, live(), 100, &changed, &err));
+    assert_false(backend_promote(db2(), staging, live(), NULL, 100, &changed, &err));
     assert_false(changed);
     assert_int_equal(err.code, ERROR_UNREACHABLE);
     assert_true(backend_identify(db2(), live(), &after, &err));

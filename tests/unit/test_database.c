@@ -123,6 +123,26 @@ test_damaged(void **state)
     }
 }
 
+/* A walk that goes round in circles ends as soon as that is sure. */
+static void
+test_circle(void **state)
+{
+    struct database_question question = { nonce, true };
+    struct database db = load_large("circle");
+    struct database_answer answer;
+    const char *saved = in_folder(&test_realm, "lockout");
+    struct error err;
+    uint64_t count;
+
+    (void)state;
+    assert_true(shell("/usr/bin/python3 %s/lib/make_circle.py %s", TEST_SOURCE_DIR, db.path));
+    assert_false(database_examine(&db, &question, WALK_MS, &answer, &err));
+    assert_non_null(strstr(err.text, "round in circles"));
+    assert_int_equal(err.code, ERROR_FAILED);
+    assert_false(database_save_lockout(&db, NULL, false, saved, WALK_MS, &count, &err));
+    assert_non_null(strstr(err.text, "round in circles"));
+}
+
 static void
 test_missing(void **state)
 {
@@ -211,11 +231,11 @@ test_carry(void **state)
     uint64_t count;
 
     (void)state;
-    assert_true(database_save_lockout(&from, NULL, saved, WALK_MS, &count, &err));
+    assert_true(database_save_lockout(&from, NULL, false, saved, WALK_MS, &count, &err));
     assert_int_equal(count, 0);
     assert_true(database_examine(&to, &question, WALK_MS, &before, &err));
     set_counters("from", "user", "1111111\t222222\t3");
-    assert_true(database_save_lockout(&from, NULL, saved, WALK_MS, &count, &err));
+    assert_true(database_save_lockout(&from, NULL, false, saved, WALK_MS, &count, &err));
     assert_int_equal(count, 1);
     assert_true(shell("test $(stat -c %%a %s) = 600", saved));
     assert_true(database_restore_lockout(saved, &to, WALK_MS, &count, &err));
@@ -226,7 +246,7 @@ test_carry(void **state)
     assert_true(database_restore_lockout(saved, &to, WALK_MS, &count, &err));
     assert_int_equal(count, 0);
     assert_false(database_save_lockout(
-        &(struct database){ from.backend, REALM, "/nonexistent/x", NULL, NULL }, NULL, saved,
+        &(struct database){ from.backend, REALM, "/nonexistent/x", NULL, NULL }, NULL, false, saved,
         WALK_MS, &count, &err));
 }
 
@@ -241,11 +261,11 @@ test_carry_later(void **state)
 
     (void)state;
     set_counters("from", "bulk00000.*", "1111111\t222222\t3");
-    assert_true(database_save_lockout(&from, NULL, known, WALK_MS, &count, &err));
+    assert_true(database_save_lockout(&from, NULL, false, known, WALK_MS, &count, &err));
     assert_int_equal(count, 100);
     assert_true(database_restore_lockout(known, &to, WALK_MS, &count, &err));
     assert_int_equal(count, 100);
-    assert_true(database_save_lockout(&from, known, later, WALK_MS, &count, &err));
+    assert_true(database_save_lockout(&from, known, false, later, WALK_MS, &count, &err));
     assert_int_equal(count, 0);
     assert_true(shell("cd %s && cp large.dump kept.dump && cp failures.dump large.dump",
                       test_realm.folder));
@@ -254,7 +274,7 @@ test_carry_later(void **state)
     assert_true(shell("cp %s/failures.dump %s/large.dump", test_realm.folder, test_realm.folder));
     set_counters("from", "bulk0000050", "0\t0\t0");
     assert_true(shell("cd %s && mv kept.dump large.dump", test_realm.folder));
-    assert_true(database_save_lockout(&from, known, later, WALK_MS, &count, &err));
+    assert_true(database_save_lockout(&from, known, false, later, WALK_MS, &count, &err));
     assert_int_equal(count, 4);
     assert_true(database_restore_lockout(later, &to, WALK_MS, &count, &err));
     assert_int_equal(count, 4);
@@ -357,6 +377,7 @@ main(void)
         cmocka_unit_test(test_digest_is_the_dumps),
         cmocka_unit_test(test_stash),
         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_circle),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_inventory),
         cmocka_unit_test(test_carry),

@@ -77,6 +77,102 @@ test_lockout_during_the_load(void **state)
     assert_true(failures_are(4));
 }
 
+/* And while the new database is proved. */
+static void
+test_lockout_during_the_proof(void **state)
+{
+    struct loader_progress progress;
+    int supervisor;
+    pid_t pid;
+
+    (void)state;
+    announce(file("many.dump"));
+    pid = start_load("", file("many.dump"));
+    supervisor = wait_for_stage("verify");
+    assert_true(shell("kill -STOP $(cat /proc/%d/task/%d/children)", supervisor, supervisor));
+    loader_look(file("principal"), &progress);
+    assert_string_equal(progress.stage, "verify");
+    assert_true(fail_to_log_in());
+    assert_true(failures_are(5));
+    assert_true(shell("kill -CONT $(cat /proc/%d/task/%d/children)", supervisor, supervisor));
+    assert_int_equal(end_load(pid), 0);
+    assert_true(outcome_true("verified"));
+    assert_true(outcome_says("note", ""));
+    assert_true(failures_are(5));
+    assert_tidy();
+    put_back_old();
+    assert_true(failures_are(5));
+}
+
+/* A process that holds the live database's lock. */
+static pid_t
+hold_lock(void)
+{
+    struct backend_lock *lock;
+    struct error err;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (backend_lock(db2(), file("principal"), true, 1000, &lock, &err) &&
+            shell("touch %s", file("locked")))
+            pause();
+        _exit(1);
+    }
+    while (access(file("locked"), F_OK) != 0)
+        usleep(1000);
+    unlink(file("locked"));
+    return pid;
+}
+
+/* Whoever reads it may be killed. */
+static void
+test_lockout_whose_reader_is_killed(void **state)
+{
+    pid_t holder, pid;
+
+    (void)state;
+    kdb5_util = file("waiting");
+    holder = hold_lock();
+    announce(file("good.dump"));
+    pid = start_load("", file("good.dump"));
+    while (access(file("held"), F_OK) != 0)
+        usleep(1000);
+    assert_true(shell("worker=$(cat /proc/%d/task/*/children) && kill -9 $(pgrep -P $worker -f -- "
+                      "'--load %s')",
+                      wait_for_stage("load"), file("good.dump")));
+    kill(holder, SIGKILL);
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    unlink(file("held"));
+    assert_int_equal(end_load(pid), 0);
+    kdb5_util = "/usr/sbin/kdb5_util";
+    assert_true(outcome_true("verified"));
+    assert_true(outcome_says("note", ""));
+    assert_true(failures_are(5));
+    assert_tidy();
+    put_back_old();
+}
+
+/* A live database whose pages make a circle: reading it would never end. */
+static void
+test_circle_in_live(void **state)
+{
+    double start;
+
+    (void)state;
+    withdraw();
+    assert_int_equal(load(file("many.dump")), 0);
+    assert_true(
+        shell("/usr/bin/python3 %s/lib/make_circle.py %s", TEST_SOURCE_DIR, file("principal")));
+    announce(file("good.dump"));
+    start = clock_now();
+    assert_int_equal(load(file("good.dump")), 0);
+    assert_true(clock_now() - start < 30);
+    assert_true(outcome_true("verified"));
+    assert_true(outcome_says("note", "round in circles"));
+    assert_tidy();
+    put_back_old();
+}
+
 /* Too little space is told before anything is written. */
 static void
 test_little_space(void **state)
@@ -216,10 +312,17 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lockout_stays),  cmocka_unit_test(test_lockout_during_the_load),
-        cmocka_unit_test(test_little_space),   cmocka_unit_test(test_two_at_once),
-        cmocka_unit_test(test_folder_removed), cmocka_unit_test(test_logins_go_on),
-        cmocka_unit_test(test_damaged_live),   cmocka_unit_test(test_first_database),
+        cmocka_unit_test(test_lockout_stays),
+        cmocka_unit_test(test_lockout_during_the_load),
+        cmocka_unit_test(test_lockout_during_the_proof),
+        cmocka_unit_test(test_lockout_whose_reader_is_killed),
+        cmocka_unit_test(test_circle_in_live),
+        cmocka_unit_test(test_little_space),
+        cmocka_unit_test(test_two_at_once),
+        cmocka_unit_test(test_folder_removed),
+        cmocka_unit_test(test_logins_go_on),
+        cmocka_unit_test(test_damaged_live),
+        cmocka_unit_test(test_first_database),
     };
     int status;
 
