@@ -256,7 +256,7 @@ on_ended(struct ev_loop *loop, ev_child *w, int events)
     last = json_string_value(json_array_get(lines, 0));
     if (report[0] != '\0')
         memcpy(s->failure, report, sizeof(report));
-    else
+    else if (!s->unwell)
         snprintf(s->failure, sizeof(s->failure), "kpropd (pid %d) %s%s%s", (int)s->pid, how,
                  last == NULL || strcmp(last, "ready") == 0 ? "" : "; it last wrote: ",
                  last == NULL || strcmp(last, "ready") == 0 ? "" : last);
@@ -271,7 +271,8 @@ on_adopted_ended(struct ev_loop *loop, ev_io *w, int events)
     struct supervisor *s = w->data;
 
     (void)loop, (void)events;
-    snprintf(s->failure, sizeof(s->failure), "kpropd (pid %d) ended", (int)s->pid);
+    if (!s->unwell)
+        snprintf(s->failure, sizeof(s->failure), "kpropd (pid %d) ended", (int)s->pid);
     forget_process(s);
     happens(s, ENDED);
 }

@@ -199,6 +199,40 @@ def test_a_killed_agent_finds_its_kpropd_again(watched):
     assert not kpropds(watched)
 
 
+@pytest.fixture
+def deaf(watched):
+    """kpropd that runs, and never listens."""
+    watched.run("kpropctl-agent stop-kpropd LAB.TEST && mv /usr/sbin/kpropd /usr/sbin/kpropd.real")
+    watched.write("/usr/sbin/kpropd", "#!/bin/bash\nexec -a kpropd sleep 600\n", "755")
+    yield watched
+    watched.run("mv /usr/sbin/kpropd.real /usr/sbin/kpropd")
+
+
+def test_ready_is_what_listens(deaf):
+    began = time.monotonic()
+    failed = deaf.run("kpropctl-agent", "start-kpropd", "LAB.TEST", check=False)
+    assert failed.returncode != 0 and "runs, but does not listen" in failed.stderr
+    assert time.monotonic() - began > 15
+    assert "does not listen" in row(deaf, "kpropd")["summary"]
+    assert deaf.out("pgrep -c -x sleep || true") == "0"
+
+
+def test_the_package_leaves_nothing(bare):
+    """What purging the package leaves on a host without systemd."""
+    links = bare.out("ls /etc/rc2.d /etc/rc6.d")
+    assert "kpropctl-agent" in links
+    bare.write("/etc/kpropctl/agent.conf", SUPERVISE)
+    bare.run("/etc/init.d/kpropctl-agent restart")
+    wait_until(lambda: kpropds(bare))
+    bare.run("dpkg", "--purge", "kpropctl-agent")
+    try:
+        assert not kpropds(bare) and not bare.ok("pgrep -x kpropctl-agent")
+        assert "kpropctl-agent" not in bare.out("ls /etc/rc2.d /etc/rc6.d /etc/init.d")
+    finally:
+        bare.install()
+    assert bare.ok("/etc/init.d/kpropctl-agent status")
+
+
 def test_a_reservation_is_released_at_every_start(primary, watched):
     watched.run("/etc/init.d/kpropctl-agent stop")
     watched.write("/etc/portreserve/krb5_prop", "krb5_prop/tcp\n")

@@ -71,8 +71,9 @@ layers_have()
         return
     fi
     layers_build "$word" "$(layers_lower "$before" "$lower")" "$folder" "$layer" || { rm -rf "$folder"; return 1; }
-    rm -f "$layers_cache/$layer"-[0-9a-f]*.tar
+    # Another source tree may still want the others.
     mkdir -p "$layers_cache"
+    find "$layers_cache" -maxdepth 1 -name '*.tar*' -mtime +7 -delete
     tar --create --xattrs --xattrs-include='trusted.*' --file="$archive.$$" --directory="$folder" . &&
         mv "$archive.$$" "$archive"
 }
@@ -138,8 +139,10 @@ layers_make_ssh()
 layers_make_sysvinit()
 {
     local root=$1 script
-    layers_chroot "$root" dpkg --force-unsafe-io --force-depends --force-remove-protected --remove systemd-sysv
-    layers_chroot "$root" sh -c 'dpkg --force-unsafe-io --force-confnew -i /tmp/*.deb'
+    # apt removes systemd-sysv and whatever cannot be without it.
+    mkdir "$root/tmp/partial"
+    layers_chroot "$root" apt-get install --yes --no-install-recommends --allow-remove-essential --no-download \
+        -o Dir::Cache::archives=/tmp -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0 $(layers_packages sysvinit)
     echo '*.* -/var/log/syslog' >"$root/etc/syslog.conf"
     for script in checkroot.sh checkroot-bootclean.sh checkfs.sh mountall.sh mountall-bootclean.sh mountkernfs.sh \
         mountdevsubfs.sh mountnfs.sh mountnfs-bootclean.sh hwclock.sh hostname.sh urandom procps udev bootlogs \
