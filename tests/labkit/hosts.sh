@@ -79,7 +79,8 @@ host_session()
     fi
 }
 
-# host_enter HOST COMMAND…: becomes the command, in the cgroup a login session would have, where a reset finds it.
+# host_enter HOST COMMAND…: becomes the command, in the cgroup a login session would have, where a reset finds it. A
+# service that an init script starts outlives us, and must not keep the lock of `up`.
 host_enter()
 {
     local host=$1 leader session environment=()
@@ -91,7 +92,7 @@ host_enter()
     mapfile -t environment <"/proc/$leader/root/etc/environment"
     exec nsenter --target "$leader" --all --wd=/proc/"$leader"/root/root -- env -i HOME=/root USER=root LOGNAME=root \
         SHELL=/bin/bash LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        "${environment[@]}" ${TERM:+"TERM=$TERM"} ${NO_COLOR:+"NO_COLOR=$NO_COLOR"} "$@"
+        "${environment[@]}" ${TERM:+"TERM=$TERM"} ${NO_COLOR:+"NO_COLOR=$NO_COLOR"} "$@" 9>&-
 }
 
 host_exec()
