@@ -380,9 +380,10 @@ change(struct enrolment *e, bool *changed, struct error *err)
 
     if (ok || enroll_plan_count(&e->plan, ENROLL_CONFLICT) > 0)
         e->report.plan = &e->plan;
+    ok = ok && refuse_conflicts(e, err);
     if (ok && !e->dry_run) {
         *changed = enroll_plan_count(&e->plan, ENROLL_UNCHANGED) < e->plan.count;
-        ok = refuse_conflicts(e, err) && make_data_folder(e, err) && install(e, err);
+        ok = make_data_folder(e, err) && install(e, err);
         e->report.installed = ok;
         if (ok && *changed)
             log_notice("enrolled as a replica of realm %s", e->report.realm);
@@ -450,7 +451,7 @@ enroll_verb(const struct verb_call *call, json_t **reply, struct error *err)
     return error_set(err, ERROR_REFUSED, "cannot enroll: only at the host's own console");
 }
 
-void
+bool
 enroll_recover(const struct settings *settings)
 {
     enum install_recovered what = INSTALL_NOTHING;
@@ -459,10 +460,10 @@ enroll_recover(const struct settings *settings)
 
     error_clear(&err);
     if (!install_pending(settings->state))
-        return;
+        return false;
     if (!verbs_lock_changes(settings, "the recovery of an enrolment", 0, &fd, &err)) {
         log_warning("%s", err.text);
-        return;
+        return false;
     }
     if (!install_recover(settings->state, &what, &err))
         log_error("%s", err.text);
@@ -470,4 +471,5 @@ enroll_recover(const struct settings *settings)
         log_notice("an enrolment that was killed has been %s",
                    what == INSTALL_COMPLETED ? "completed" : "undone");
     close(fd);
+    return what == INSTALL_COMPLETED;
 }

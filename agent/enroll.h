@@ -18,7 +18,8 @@ int enroll_console(const struct verb_call *call, FILE *out, FILE *errors);
 /* The row's function, for the table: it only says that this is for the console. */
 verb_function enroll_verb;
 
-/* Finish what a killed enrolment has left, unless one runs; for the daemon's start. Logs. */
-void enroll_recover(const struct settings *settings);
+/* Finish what a killed enrolment has left, unless one runs; for the daemon's start. Logs. True: new
+ * files are in place, and agent.conf may be one of them. */
+bool enroll_recover(const struct settings *settings);
 
 #endif

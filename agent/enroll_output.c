@@ -68,12 +68,11 @@ print_target(const struct enroll_target *t, bool planned, FILE *out)
 void
 enroll_print(const struct enroll_report *r, bool failed, FILE *out)
 {
-    size_t conflicts = 0, same = 0, count = 0;
+    size_t same = 0, count = 0;
 
     if (r->recovered != NULL)
         fprintf(out, "an enrolment that was killed before has been %s\n", r->recovered);
     if (r->plan != NULL) {
-        conflicts = enroll_plan_count(r->plan, ENROLL_CONFLICT);
         same = enroll_plan_count(r->plan, ENROLL_UNCHANGED);
         count = r->plan->count;
         fprintf(out, "%s as a replica of realm %s, propagated by %s\n", r->host, r->realm,
@@ -87,13 +86,8 @@ enroll_print(const struct enroll_report *r, bool failed, FILE *out)
     if (failed)
         return;
     if (r->dry_run) {
-        if (conflicts > 0)
-            fputs("dry run: nothing was changed; it would be refused for the conflicts, unless "
-                  "--replace is given\n",
-                  out);
-        else
-            fprintf(out, "dry run: nothing was changed%s\n",
-                    same == count ? ", and nothing would be: it is enrolled already" : "");
+        fprintf(out, "dry run: nothing was changed%s\n",
+                same == count ? ", and nothing would be: it is enrolled already" : "");
         return;
     }
     fprintf(out, "%s\nNext, on the primary: kpropctl setup-slave %s\n",

@@ -279,6 +279,25 @@ acl_lets_in(const char *path, const char *primary, bool *answer, struct error *e
     return error_hint(err, "Name it there, or correct acl in agent.conf, and run this again");
 }
 
+/* The agent's own list, for one that had none: whom it lets in now, as another realm's primary, it
+ * goes on to. */
+static bool
+plan_own_list(struct planner *p, const char *by_default, struct error *err)
+{
+    const char *realm = by_default == NULL ? NULL : strrchr(by_default, '@');
+    struct buffer lines;
+    bool ok;
+
+    buffer_init(&lines, TEXT_MAX);
+    buffer_printf(&lines, "%s\n", part(p, BUNDLE_AGENT_ACL));
+    if (realm != NULL && strcmp(realm + 1, part(p, BUNDLE_REALM)) != 0)
+        buffer_printf(&lines, "%s\n", by_default);
+    ok = plan_lines(p, "agent's access list", AGENT_ACL, 0755, buffer_string(&lines), err) &&
+         plan_agent_conf(p, err);
+    buffer_free(&lines);
+    return ok;
+}
+
 /* The agent's access list, where what it is would not let the primary in. */
 static bool
 plan_agent_acl(struct planner *p, struct error *err)
@@ -287,14 +306,11 @@ plan_agent_acl(struct planner *p, struct error *err)
     const char *acl = p->settings->acl;
     bool in;
 
-    if (acl != NULL)
-        return acl_lets_in(acl, primary, &in, err) &&
-               (in ||
-                plan_lines(p, "agent's access list", acl, 0755, part(p, BUNDLE_AGENT_ACL), err));
-    if (by_default != NULL && strcmp(by_default, primary) == 0)
-        return true;
-    return plan_lines(p, "agent's access list", AGENT_ACL, 0755, part(p, BUNDLE_AGENT_ACL), err) &&
-           plan_agent_conf(p, err);
+    if (acl == NULL)
+        return (by_default != NULL && strcmp(by_default, primary) == 0) ||
+               plan_own_list(p, by_default, err);
+    return acl_lets_in(acl, primary, &in, err) &&
+           (in || plan_lines(p, "agent's access list", acl, 0755, part(p, BUNDLE_AGENT_ACL), err));
 }
 
 /* --- keys --- */

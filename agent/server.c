@@ -560,12 +560,30 @@ server_end(struct server *server)
     ev_loop_destroy(server->loop);
 }
 
+/* Before anything else is read: the new files may be those of an enrolment that was killed. */
+static void
+recover_enrolment(struct settings *settings, const char *config)
+{
+    struct settings fresh;
+    struct error err;
+
+    error_clear(&err);
+    if (!enroll_recover(settings))
+        return;
+    if (settings_read(&fresh, config, &err)) {
+        settings_free(settings);
+        *settings = fresh;
+    } else {
+        log_error("the configuration stays as it was: %s", err.text);
+    }
+}
+
 bool
 server_run(struct settings *settings, const char *config, struct error *err)
 {
     struct server server;
 
-    enroll_recover(settings);
+    recover_enrolment(settings, config);
     server_init(&server, settings, config);
     if (!start_listening(&server, err)) {
         server_end(&server);

@@ -66,8 +66,7 @@ past(const char *action, const json_t *reply)
     static const char *const words[][2] = { { "create", "created" },
                                             { "merge", "merged" },
                                             { "replace", "replaced" } };
-    bool done = json_is_false(json_object_get(reply, "dry_run")) &&
-                json_string_value(json_object_get(reply, "error")) == NULL;
+    bool done = json_is_true(json_object_get(reply, "changed"));
 
     for (size_t i = 0; done && i < sizeof(words) / sizeof(*words); i++) {
         if (strcmp(action, words[i][0]) == 0)
@@ -131,22 +130,6 @@ no_answer(const char *host, const struct subprocess_result *result, bool *missin
                            "adds nothing to what they say");
 }
 
-/* A dry run there ends well whatever it finds. */
-static bool
-contradicts(const json_t *reply)
-{
-    const json_t *file;
-    char action[32];
-    size_t i;
-
-    json_array_foreach(json_object_get(reply, "files"), i, file)
-    {
-        if (strcmp(text_of(file, "action", action, sizeof(action)), "conflict") == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool
 take_answer(const char *host, const struct subprocess_result *result, const json_t *reply,
             struct buffer *said, struct error *err)
@@ -154,12 +137,6 @@ take_answer(const char *host, const struct subprocess_result *result, const json
     char text[512], hint[512];
 
     tell_files(reply, said);
-    if (result->status == 0 && contradicts(reply)) {
-        error_set(err, ERROR_REFUSED, "%s would not be enrolled: what is there contradicts it",
-                  host);
-        return error_hint(err, "if the realm's configuration here is right: --replace; backups "
-                               "are kept there");
-    }
     if (result->status == 0)
         return true;
     text_of(reply, "error", text, sizeof(text));
