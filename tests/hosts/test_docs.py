@@ -52,8 +52,8 @@ def replica(kdc1, kdc2):
 
 
 def test_verbs(kdc1, replica):
-    def ask(*words):
-        return replica.json("kpropctl-agent", *words)
+    def ask(*words, **options):
+        return replica.json("kpropctl-agent", *words, **options)
 
     verbs = {verb["verb"] for verb in ask("help")["verbs"]}
     agrees(ask("help"), "help")
@@ -78,6 +78,13 @@ def test_verbs(kdc1, replica):
     agrees(ask("announce", "LAB.TEST", json.dumps(ANNOUNCEMENT)), "announce")
     agrees(ask("stop-kpropd", "LAB.TEST"), "stop-kpropd")
     agrees(ask("release-at-start", "754"), "release-at-start")
+    own = f"host/{replica.name}@LAB.TEST"
+    agrees(ask("keytab-add", "LAB.TEST", own, input=f"9 18:{NONCE}\n"), "keytab-add")
+    agrees(ask("keytab-drop", "LAB.TEST", own, "9"), "keytab-drop")
+    bundle = kdc1.out(f"kpropctl enroll {replica.name} | base64")
+    replica.run("sed -i '/kdc = kdc1/d' /etc/krb5.conf")
+    enrolled = replica.json("sh", "-c", "base64 -d | kpropctl-agent enroll --json --replace", input=bundle)  # ask("enroll")
+    agrees(enrolled, "enroll")
     tried = {name for name in verbs if f'ask("{name}"' in pathlib.Path(__file__).read_text()}
     assert verbs == tried, "a verb is not tried here"
 
