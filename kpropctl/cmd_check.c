@@ -30,7 +30,8 @@ enum {
     OPTION_JSON,
     MAX_CHECKS = 64,
     MAX_HISTORY = 5000,
-    WATCH_SECONDS = 5
+    WATCH_SECONDS = 5,
+    MOST_AT_ONCE = 512 /* hosts, while none of those that were begun answers */
 };
 
 static const struct option options[] = {
@@ -209,7 +210,8 @@ tell(struct checking *c, char *const *hosts, size_t count, struct error *err)
     } else {
         output->extra = c->history;
         c->deadline = clock_monotonic() + c->timeout;
-        fleet_run(output, serve, c, (size_t)c->context->configuration->parallel, c->timeout, err);
+        fleet_run(output, serve, c, (size_t)c->context->configuration->parallel, MOST_AT_ONCE,
+                  c->timeout, err);
         health = health_of_all(output);
         output_finish(output);
     }

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LINE_LIMIT = 256 * 1024, PATIENCE = 5, MOST_AT_ONCE = 512 };
+enum { LINE_LIMIT = 256 * 1024, PATIENCE = 5 };
 
 /* Seconds in which no host gets done before others are begun beside those that are waited for. */
 static const double stall_seconds = 0.5;
@@ -54,6 +54,7 @@ struct fleet {
     int deadline;   /* seconds for all members, 0: none */
     bool expired;   /* they are over */
     size_t limit;   /* members at once */
+    size_t most;    /* to which that may grow */
     size_t started; /* members that were */
     size_t running; /* members not yet ended */
 };
@@ -362,8 +363,8 @@ on_stall(struct ev_loop *loop, ev_timer *watcher, int events)
 
     (void)loop;
     (void)events;
-    if (fleet->ended == 0 && fleet->limit < MOST_AT_ONCE) {
-        fleet->limit = fleet->limit * 2 < MOST_AT_ONCE ? fleet->limit * 2 : MOST_AT_ONCE;
+    if (fleet->ended == 0 && fleet->limit < fleet->most) {
+        fleet->limit = fleet->limit * 2 < fleet->most ? fleet->limit * 2 : fleet->most;
         start_more(fleet);
     }
     fleet->ended = 0;
@@ -428,12 +429,17 @@ start_more(struct fleet *fleet)
 }
 
 int
-fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit, int deadline,
-          struct error *err)
+fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit, size_t most,
+          int deadline, struct error *err)
 {
     static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
     struct fleet fleet = {
-        .output = output, .serve = serve, .closure = closure, .limit = limit, .deadline = deadline
+        .output = output,
+        .serve = serve,
+        .closure = closure,
+        .limit = limit,
+        .most = most,
+        .deadline = deadline,
     };
 
     fleet.loop = ev_default_loop(0);
@@ -453,11 +459,11 @@ fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit
     ev_timer_init(&fleet.late, on_late, deadline, 0);
     ev_timer_init(&fleet.stall, on_stall, stall_seconds, stall_seconds);
     fleet.late.data = fleet.stall.data = &fleet;
-    if (deadline > 0) {
-        ev_now_update(fleet.loop);
+    ev_now_update(fleet.loop);
+    if (deadline > 0)
         ev_timer_start(fleet.loop, &fleet.late);
+    if (most > limit)
         ev_timer_start(fleet.loop, &fleet.stall);
-    }
     start_more(&fleet);
     if (fleet.running > 0)
         ev_run(fleet.loop, 0);

@@ -18,13 +18,14 @@ typedef void fleet_serve(void *closure, const char *host, const struct walk_list
 
 /*
  * Serve all hosts of OUTPUT side by side, at most LIMIT at once, each in a child, telling OUTPUT.
- * With a DEADLINE (seconds for all of them together; 0: none) hosts that are not done then are
- * given up, and told as a row "timeout"; and while none of those that were begun gets done, as
- * hosts do that are dark, more are begun than LIMIT, so that they do not keep the others waiting.
+ * While none of those that were begun gets done, as hosts do that are dark, more are begun than
+ * LIMIT, up to MOST (LIMIT: never), so that they do not keep the others waiting. With a DEADLINE
+ * (seconds for all of them together; 0: none) hosts that are not done then are given up, and told
+ * as a row "timeout".
  * SIGINT, SIGTERM and SIGHUP end the children (whose own children die with them) and then return.
  * Returns the worst exit status; ERROR_INTERNAL with ERR if nothing could be started.
  */
-int fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit, int deadline,
-              struct error *err);
+int fleet_run(struct output *output, fleet_serve *serve, void *closure, size_t limit, size_t most,
+              int deadline, struct error *err);
 
 #endif

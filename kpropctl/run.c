@@ -19,8 +19,7 @@
 
 enum {
     LONGEST_WAIT_MS = 24 * 3600 * 1000,
-    LONGEST_HOST =
-        12 * 3600, /* seconds: whatever one does, the realm's lock is not held for ever */
+    LONGEST_RUN = 12 * 3600, /* seconds: whatever one does, the realm's lock is not held for ever */
     IDENTITY_TIMEOUT = 10,
 };
 
@@ -321,14 +320,15 @@ tell_walks(struct run *run, struct error *err)
     const struct run_request *request = run->request;
     struct output *output = output_new(request->backend, stdout, request->context->realm->name,
                                        request->hosts, request->count);
+    size_t limit;
     int status;
 
     if (output == NULL) {
         error_memory(err);
         return ERROR_INTERNAL;
     }
-    status = fleet_run(output, serve, run, (size_t)request->context->configuration->parallel,
-                       LONGEST_HOST, err);
+    limit = (size_t)request->context->configuration->parallel;
+    status = fleet_run(output, serve, run, limit, limit, LONGEST_RUN, err);
     output_finish(output);
     return status;
 }

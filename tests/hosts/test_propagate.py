@@ -6,7 +6,7 @@ import time
 import pytest
 
 from propagate_kit import (count_dumps, dumps, fleet_of, good, history, last, lockout, propagate,
-                           refused, sent)
+                           refused, sent, wrap_kprop)
 from setup_kit import LIVE, add_user, dumps_left, serves_old, ticket
 
 
@@ -62,6 +62,16 @@ def test_only_logins_are_dumped_and_not_sent(fleet):
     before = dumps(kdc1)
     good(propagate(kdc1))
     assert dumps(kdc1) == before, "that content is known by now"
+
+
+def test_no_more_at_once_than_configured(fleet):
+    """However long each takes."""
+    kdc1 = fleet[0]
+    kdc1.remove("/root/turns")
+    wrap_kprop(kdc1, "echo begin >>/root/turns; sleep 2; $real \"$@\"; status=$?; "
+                     "echo end >>/root/turns; exit $status", parallel=1)
+    good(propagate(kdc1, "--force"))
+    assert kdc1.read("/root/turns").split() == ["begin", "end"] * 2
 
 
 def test_a_policy_alone_is_a_change(fleet):
