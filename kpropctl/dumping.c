@@ -30,8 +30,11 @@ enum {
     WALK_TIMEOUT_MS = 600 * 1000,
     SILENCE_MS = 120 * 1000,
     PIPE_SIZE = 1 << 20,
-    LITTLE = 64 * 1024
+    LITTLE = 64 * 1024,
+    MOST_TIMES = 8 /* hexadecimal and numbers for bytes, of a database that may grow meanwhile */
 };
+
+static const uint64_t most_more = 64 << 20;
 
 /* One dump in the making. */
 struct making {
@@ -65,6 +68,24 @@ write_all(int fd, const char *path, const unsigned char *data, size_t len, struc
     return true;
 }
 
+/* The pages of a damaged database may make a circle: its dump would fill the disk. */
+static bool
+has_no_end(const struct making *m, uint64_t taken, struct error *err)
+{
+    const struct backend *backend = backend_find(m->realm->backend);
+    uint64_t size = backend == NULL ? 0 : backend_size(backend, m->realm->database);
+
+    if (size == 0 || taken <= size * MOST_TIMES + most_more)
+        return false;
+    error_set(err, ERROR_FAILED,
+              "cannot dump the database: kdb5_util has written %llu MiB of a database of %llu, and "
+              "goes on",
+              (unsigned long long)(taken >> 20), (unsigned long long)(size >> 20));
+    error_hint(err, "the database of this host is damaged: load it from a dump, here or of a "
+                    "replica's last good one");
+    return true;
+}
+
 /* Take what kdb5_util writes until it ends its output. */
 static bool
 pump(struct making *m, const struct subprocess *child, struct error *err)
@@ -74,6 +95,7 @@ pump(struct making *m, const struct subprocess *child, struct error *err)
     static const struct timespec collect = { 0, 2 * 1000 * 1000 };
     unsigned char *data = malloc(chunk);
     bool ok = data != NULL || error_memory(err);
+    uint64_t taken = 0;
 
     while (ok && fds[0].fd >= 0) {
         int ready = poll(fds, 2, SILENCE_MS);
@@ -94,14 +116,17 @@ pump(struct making *m, const struct subprocess *child, struct error *err)
                 fds[1].fd = -1;
             else if (m->errors.len + (size_t)n <= m->errors.max)
                 buffer_add(&m->errors, data, (size_t)n);
+            taken += n > 0 ? (uint64_t)n : 0;
+            ok = !has_no_end(m, taken, err);
         }
-        if (fds[0].revents == 0)
+        if (!ok || fds[0].revents == 0)
             continue;
         n = read(fds[0].fd, data, chunk);
+        taken += n > 0 ? (uint64_t)n : 0;
         if (n == 0 || (n < 0 && errno != EINTR))
             fds[0].fd = -1;
         else if (n > 0)
-            ok = dump_feed(m->decoder, data, (size_t)n, err) &&
+            ok = !has_no_end(m, taken, err) && dump_feed(m->decoder, data, (size_t)n, err) &&
                  write_all(m->fd, m->path, data, (size_t)n, err);
         if (n > 0 && n < LITTLE)
             nanosleep(&collect, NULL);

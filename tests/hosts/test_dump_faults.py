@@ -25,6 +25,10 @@ FAULTS = {
     # Row 15.
     "another_realm": ("$real \"$@\" | sed 's/LAB[.]TEST/BAL.TEST/g'", 3, ["K/M@LAB.TEST"]),
     "garbage": ("head -c 100000 /dev/urandom", 1, ["header"]),
+    # A database whose pages make a circle; and one of which kdb5_util complains for ever.
+    "endless": ("$real \"$@\" | grep -v ^policy >/tmp/all; cat /tmp/all; "
+                "while grep ^princ /tmp/all; do :; done", 1, ["and goes on"]),
+    "endless_complaint": ("yes complaint >&2", 1, ["and goes on"]),
     "something_behind": ("$real \"$@\"; echo something", 1, ["line"]),
 }
 
