@@ -61,10 +61,12 @@ compare_digest(struct walk *walk, struct step *step)
     bool same;
 
     error_clear(&err);
-    walk_bound_verbs(walk, 2);
+    walk_bound_verbs(walk, 0.8);
     if (!walk_call(walk, argv, DIGEST_TIMEOUT, &reply, &err)) {
         step_error(step, &err);
         json_decref(reply);
+        if (err.code == ERROR_UNREACHABLE)
+            step_hint(step, "%s; --timeout gives a large database longer", err.hint);
         /* Refused: there is no room for the copy that would be read. */
         return err.code == ERROR_UNREACHABLE || err.code == ERROR_REFUSED ? UNKNOWN : IMPOSSIBLE;
     }

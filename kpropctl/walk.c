@@ -120,9 +120,9 @@ walk_patience(const struct walk *walk)
 }
 
 void
-walk_bound_verbs(struct walk *walk, int share)
+walk_bound_verbs(struct walk *walk, double part)
 {
-    double left = (walk->deadline - clock_monotonic()) / share;
+    double left = (walk->deadline - clock_monotonic()) * part;
 
     if (walk->agent != NULL && walk->deadline > 0)
         remote_set_longest(walk->agent, left < 1 ? 1 : (int)left);
@@ -138,7 +138,7 @@ connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct er
         remote_open(walk->replica.host, walk->configuration->agent_port, walk->replica.principal,
                     walk->configuration->connect_timeout, fault, err);
     walk->dark = *fault == REMOTE_TIMEOUT || *fault == REMOTE_NO_ROUTE;
-    walk_bound_verbs(walk, 2);
+    walk_bound_verbs(walk, 0.5);
     return walk->agent != NULL;
 }
 

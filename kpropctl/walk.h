@@ -23,10 +23,10 @@ bool walk_connect(struct walk *walk, enum remote_fault *fault, struct error *err
 int walk_patience(const struct walk *walk);
 
 /*
- * In a health check: let no verb take more than the SHARE-th part of the time that is left, so that
+ * In a health check: let no verb take more than PART (below 1) of the time that is left, so that
  * what an agent does not answer is told of this row, and the others are still looked at.
  */
-void walk_bound_verbs(struct walk *walk, int share);
+void walk_bound_verbs(struct walk *walk, double part);
 
 /* A host or network that may come back by itself. */
 bool walk_may_pass(enum remote_fault fault);

@@ -139,6 +139,10 @@ FAULTS = [
         'if [ "$1" = facts ]; then kpropctl-agent "$@" | sed "s/\\"version\\":\\"[0-9.]*\\"/'
         '\\"version\\":\\"0.0.9\\"/"; else exec kpropctl-agent "$@"; fi'), RESTART_AGENT,
           ["kdc2.lab.test", "0.0.9"], "upgrade the package kpropctl-agent on kdc2.lab.test"),
+    Fault("kdc2", "version", "WARNING", as_remctld(
+        'if [ "$1" = facts ]; then kpropctl-agent "$@" | sed "s/\\"rollback\\",//"; '
+        'else exec kpropctl-agent "$@"; fi'), RESTART_AGENT,
+          ["kdc2.lab.test", "no verb 'rollback'"], "upgrade the package"),
     Fault("kdc2", "limits", "WARNING",
           "mkdir -p /run/systemd/system/kpropctl-agent.service.d; "
           "printf '[Service]\\nLimitNOFILE=100\\n' "

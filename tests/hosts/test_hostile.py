@@ -108,6 +108,20 @@ def test_a_digest_is_no_proof_if_it_is_not_the_right_one(fleet):
         assert told["status"] == "CRITICAL", told
 
 
+def test_a_digest_that_takes_too_long_is_unknown(fleet):
+    kdc1, kdc2, _ = fleet
+    try:
+        kdc2.run(as_remctld('if [ "$1" = digest ]; then sleep 30; else exec kpropctl-agent "$@"; fi'))
+        kdc2.run("timeout 10 sh -c 'until ss -ltn | grep -q :4373; do sleep 0.05; done'")
+        told, seconds, _, _ = ask(kdc1, "--digest", "--timeout=4", "kdc2.lab.test")
+    finally:
+        kdc2.run(RESTART_AGENT)
+    rows = {row["id"]: row for row in told["hosts"][0]["checks"]}
+    assert rows["content"]["level"] == "unknown" and "--timeout" in rows["content"]["hint"], rows
+    assert "timeout" not in rows and rows["kdc"]["level"] == rows["ticket"]["level"] == "ok", rows
+    assert told["status"] == "UNKNOWN" and seconds < 5, (seconds, told)
+
+
 def test_afterwards_all_is_well(fleet):
     told, _, _, _ = ask(fleet[0], "kdc2.lab.test", "kdc3.lab.test")
     assert told["status"] == "OK", told
