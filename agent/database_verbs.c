@@ -4,6 +4,7 @@
 #include "agent/announcement.h"
 #include "agent/loader.h"
 #include "agent/outcome.h"
+#include "agent/stash.h"
 #include "common/buffers.h"
 #include "common/database.h"
 #include "common/files.h"
@@ -171,6 +172,18 @@ database_recover(const char *realm, struct error *err)
     return true;
 }
 
+/* A new stash that waits for the database that is now live takes its place. */
+static void
+settle_stash(const struct verb_call *call, const struct realm *realm)
+{
+    enum stash_settled ignored;
+    struct error err;
+
+    error_clear(&err);
+    if (!stash_settle(call->settings->state, realm, &ignored, &err))
+        log_warning("the new stash of %s is not in place: %s", realm->name, err.text);
+}
+
 bool
 database_verb_announce(const struct verb_call *call, json_t **reply, struct error *err)
 {
@@ -210,6 +223,7 @@ database_verb_digest(const struct verb_call *call, json_t **reply, struct error 
                          call->argv[1], 2 * DIGEST_NONCE_SIZE);
     if (!subject_open(&subject, call->argv[0], call->settings, err))
         return false;
+    settle_stash(call, subject.realm);
     ok = database_examine(&subject.database, &question, database_walk_ms(&subject.database),
                           &answer, err);
     if (ok) {
@@ -372,6 +386,7 @@ database_verb_outcome(const struct verb_call *call, json_t **reply, struct error
     if (!subject_open(&subject, call->argv[0], NULL, err))
         return false;
     wait_for_load(subject.realm->database, seconds, &progress);
+    settle_stash(call, subject.realm);
     *reply = outcome_read(state, subject.realm->name, err);
     if (*reply == NULL && err->code == ERROR_NONE)
         *reply = json_pack("{s:n}", "generation");

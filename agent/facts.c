@@ -14,6 +14,7 @@
 #include "agent/loads.h"
 #include "agent/outcome.h"
 #include "agent/services.h"
+#include "agent/stash.h"
 #include "common/backend.h"
 #include "common/process.h"
 #include "common/realm.h"
@@ -495,6 +496,7 @@ facts_verb(const struct verb_call *call, json_t **reply, struct error *err)
     krb5_context context = NULL;
     struct systemd *sd = NULL;
     struct realm *realm = NULL;
+    enum stash_settled settled;
     struct error ignored;
     bool ok = false;
 
@@ -506,6 +508,7 @@ facts_verb(const struct verb_call *call, json_t **reply, struct error *err)
     }
     if (!systemd_open(&sd, &ignored))
         sd = NULL;
+    stash_settle(call->settings->state, realm, &settled, &ignored);
     *reply = collect(call, context, realm, sd);
     ok = true;
 

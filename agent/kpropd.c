@@ -509,6 +509,31 @@ kpropd_revive_kdc(const char *realm_name, json_t **reply, struct error *err)
     return ok;
 }
 
+/* A krb5kdc that runs knows the master keys of its start, and such as they lead to. */
+bool
+kpropd_verb_restart_kdc(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    struct service_state state;
+    struct systemd *sd = NULL;
+    struct realm *realm = NULL;
+    bool ok, runs;
+
+    ok = realm_load(call->argv[0], &realm, err) && systemd_open(&sd, err) &&
+         services_see(sd, SERVICE_KDC, NULL, realm->kdc_port, &state, err);
+    runs = ok && state.unit != NULL && state.pid != 0;
+    if (runs && state.by_hand)
+        ok = error_set(err, ERROR_REFUSED, "cannot restart krb5kdc: pid %d runs, and not as %s",
+                       (int)state.pid, state.unit);
+    if (ok && runs)
+        ok = start_unit(sd, SERVICE_KDC, realm->kdc_port, SYSTEMD_RESTART, &state, reply, err);
+    if (ok)
+        *reply = json_pack("{s:b, s:s?, s:i, s:b}", "changed", runs, "unit", state.unit, "pid",
+                           (int)state.pid, "listening", state.listening);
+    systemd_close(sd);
+    realm_free(realm);
+    return ok;
+}
+
 /* The journal of SERVICE, or null where it has no unit. */
 static bool
 add_log(struct systemd *sd, enum service service, int count, json_t *reply, struct error *err)

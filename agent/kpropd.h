@@ -30,11 +30,12 @@ void kpropd_loader_state(const struct service_state *state, bool *dropin, bool *
 /* Start krb5kdc of REALM if it is enabled and does not run: *REPLY is {"running", "started"}. */
 bool kpropd_revive_kdc(const char *realm, json_t **reply, struct error *err);
 
-verb_function kpropd_verb_acl_add;    /* REALM PRINCIPAL: {"changed", "file", "principal"} */
-verb_function kpropd_verb_use_loader; /* REALM: {"changed", "unit", "dropin", "restarted"} */
-verb_function kpropd_verb_start;      /* REALM: {"changed", "unit", "pid", "listening", "port"} */
-verb_function kpropd_verb_stop;       /* REALM: {"changed", "unit"} */
-verb_function kpropd_verb_start_kdc;  /* REALM: the same of krb5kdc */
+verb_function kpropd_verb_acl_add;     /* REALM PRINCIPAL: {"changed", "file", "principal"} */
+verb_function kpropd_verb_use_loader;  /* REALM: {"changed", "unit", "dropin", "restarted"} */
+verb_function kpropd_verb_start;       /* REALM: {"changed", "unit", "pid", "listening", "port"} */
+verb_function kpropd_verb_stop;        /* REALM: {"changed", "unit"} */
+verb_function kpropd_verb_start_kdc;   /* REALM: the same of krb5kdc */
+verb_function kpropd_verb_restart_kdc; /* REALM: {"changed", "unit"...}: anew, if it runs */
 verb_function kpropd_verb_logs; /* [LINES]: {"kpropd": [{"time", "text"}…], "kdc", "agent"} */
 
 #endif

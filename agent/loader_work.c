@@ -5,6 +5,7 @@
  * and a failure anywhere is the end.
  */
 #include "agent/loader_job.h"
+#include "agent/stash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -116,17 +117,40 @@ judge_content(const struct loader_job *job, const struct database_answer *answer
                            "and its kernel's log, then send again");
 }
 
+/* A new stash waits for this database: whoever looks at that next puts it in place. */
 static bool
-judge_stash(const struct loader_job *job, const struct database_answer *answer, struct error *err)
+new_stash_opens(struct loader_job *job)
+{
+    const struct database_question question = { .stash = true, .brief = true };
+    struct database_answer answer;
+    char waiting[PATH_MAX];
+    struct database db;
+    struct error ignored;
+
+    loader_database(job, job->staging, &db);
+    db.stash = waiting;
+    if (!stash_waiting(job->request->state, db.realm, waiting, sizeof(waiting), &ignored) ||
+        access(waiting, F_OK) != 0 ||
+        !database_examine(&db, &question, WALK_MS, &answer, &ignored) || !answer.stash_opens)
+        return false;
+    loader_note(job,
+                "the new stash that waits for this database opens it: krb5kdc is to be started "
+                "again");
+    return true;
+}
+
+static bool
+judge_stash(struct loader_job *job, const struct database_answer *answer, struct error *err)
 {
     const char *stash = job->request->realm->stash;
 
-    if (answer->stash_opens)
+    if (answer->stash_opens || new_stash_opens(job))
         return true;
     error_set(err, ERROR_FAILED,
               "cannot promote the new database: stash file %s does not open it: %s", stash,
               answer->stash_error);
-    return error_hint(err, "Copy the primary's stash file to %s on the replica, mode 0600", stash);
+    return error_hint(err,
+                      "On the primary: kpropctl renew --stash THIS-HOST brings its stash file");
 }
 
 /* What was proved is what is promoted, and known again later: nobody has written it meanwhile. */

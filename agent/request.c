@@ -84,7 +84,7 @@ request_fork(int out, int *keep)
 }
 
 bool
-request_run_aside(void (*function)(void))
+request_run_aside(void (*function)(const struct settings *), const struct settings *settings)
 {
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     pid_t pid = null < 0 ? -1 : fork();
@@ -92,7 +92,7 @@ request_run_aside(void (*function)(void))
     if (pid == 0) {
         leave_parent(null, null, NULL);
         log_open("kpropctl-agent", false);
-        function();
+        function(settings);
         _exit(0);
     }
     if (null >= 0)

@@ -229,7 +229,7 @@ see_stash(const struct subject *s, struct judgement *j)
         return HOLDS;
     }
     say(j, "stash %s is missing: krb5kdc will not start again", file);
-    advise(j, "copy the primary's stash there, mode 0600");
+    advise(j, "on the primary: kpropctl renew --stash THIS-HOST");
     return IMPOSSIBLE;
 }
 

@@ -6,6 +6,7 @@
 #include "agent/enroll.h"
 #include "agent/request.h"
 #include "agent/session.h"
+#include "agent/stash.h"
 #include "agent/supervisor.h"
 #include "common/channel.h"
 #include "common/clock.h"
@@ -488,13 +489,14 @@ on_hangup(struct ev_loop *loop, ev_signal *w, int events)
 
 /* In a child: a promotion that was killed may wait for the database's lock. */
 static void
-recover(void)
+recover(const struct settings *settings)
 {
     struct error err;
 
     error_clear(&err);
     if (!database_recover(NULL, &err))
         log_error("the last load is not complete: %s", err.text);
+    stash_recover(settings->state);
 }
 
 static void
@@ -597,7 +599,7 @@ server_run(struct settings *settings, const char *config, struct error *err)
     server.supervisor = supervisor_new(server.loop, settings, err);
     if (server.supervisor == NULL)
         log_error("kpropd cannot be supervised: %s", err->text);
-    if (!request_run_aside(recover))
+    if (!request_run_aside(recover, settings))
         log_error("cannot look after the last load: %s", strerror(errno));
     ev_run(server.loop, 0);
     server_end(&server);

@@ -9,6 +9,7 @@
 #include "agent/kpropd.h"
 #include "agent/rollback.h"
 #include "agent/self_check.h"
+#include "agent/stash_verbs.h"
 #include "agent/verb_port.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -67,6 +68,8 @@ static const struct verb table[] = {
       1, 2, VERB_READING, false, 1200, database_verb_inventory },
     { "outcome", "REALM [SECONDS]", "what became of the last load; waits for one that runs",
       1, 2, VERB_READING, false, 3700, database_verb_outcome },
+    { "stash", "REALM NONCE MARKS", "which of these master keys the stash has",
+      3, 3, VERB_READING, false, 120, stash_verb },
     { "announce", "REALM JSON", "take no other dump than this one",
       2, 2, VERB_CHANGING, false, 30, database_verb_announce },
     { "acl-add", "REALM PRINCIPAL", "let PRINCIPAL propagate to this host",
@@ -83,6 +86,10 @@ static const struct verb table[] = {
       3, 3, VERB_CHANGING, false, 60, keytab_verb_add, .secret = true },
     { "keytab-drop", "REALM PRINCIPAL KVNO", "drop this host's keys that are older than KVNO",
       3, 3, VERB_CHANGING, false, 60, keytab_verb_drop },
+    { "stash-put", "REALM STASH", "a new stash, in place once it opens the database",
+      2, 2, VERB_CHANGING, false, 120, stash_verb_put, .secret = true },
+    { "restart-kdc", "REALM", "start krb5kdc anew, if it runs, and see it listening",
+      1, 1, VERB_CHANGING, false, 180, kpropd_verb_restart_kdc },
     { "rollback", "REALM [previous|GENERATION]", "load the last good dump again, or the one before",
       1, 2, VERB_CHANGING, false, 3700, rollback_verb },
     { "enroll", "[OPTION...]", "make this host ready to become a replica, from the bundle on stdin",

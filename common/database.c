@@ -221,10 +221,12 @@ walk_open(struct walk *w, struct error *err)
     code = make_names(w);
     if (code != 0)
         return database_failed(w->context, code, "name the principals of", path, err);
-    code = krb5_db_iterate(w->context, NULL, see_principal, w, 0);
+    if (!w->question->brief)
+        code = krb5_db_iterate(w->context, NULL, see_principal, w, 0);
     if (code != 0)
         return database_failed(w->context, code, "read the principals of database", path, err);
-    code = krb5_db_iter_policy(w->context, NULL, see_policy, w);
+    if (!w->question->brief)
+        code = krb5_db_iter_policy(w->context, NULL, see_policy, w);
     if (code == 0 && w->stopped)
         code = ENOMEM;
     if (code != 0)

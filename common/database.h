@@ -29,6 +29,7 @@ struct database {
 struct database_question {
     const unsigned char *nonce; /* DIGEST_NONCE_SIZE bytes: compute the digest; NULL: do not */
     bool stash;                 /* does the stash open it */
+    bool brief;                 /* only that: count and compare nothing */
 };
 
 struct database_answer {

@@ -63,6 +63,7 @@ enum walk_kind {
     WALK_CHECK_PRIMARY = 16, /* the same of the primary itself */
     WALK_ROLLBACK = 4,       /* go back to a dump that a replica has kept, and prove that */
     WALK_RENEW = 32,         /* give a host a new key, beside the old one */
+    WALK_STASH = 128,        /* bring a replica the primary's stash, and the database with it */
     WALK_FINISH = 64,        /* drop the old one once nothing needs it */
 };
 

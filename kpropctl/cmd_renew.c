@@ -1,12 +1,14 @@
-/* cmd_renew - kpropctl renew HOST...: new keys for hosts, over the channel that the old ones
- * authenticate. */
+/* cmd_renew - kpropctl renew HOST...: new keys for hosts, or a new stash, over the channel that
+ * the old ones authenticate. */
 #include "kpropctl/commands.h"
+#include "kpropctl/hosts.h"
 #include "kpropctl/run.h"
 
 #include <getopt.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-enum { OPTION_JSON = 256, OPTION_FINISH, OPTION_FORCE, OPTION_NO_WAIT };
+enum { OPTION_JSON = 256, OPTION_FINISH, OPTION_FORCE, OPTION_NO_WAIT, OPTION_STASH };
 
 static const struct option options[] = {
     { "dry-run", no_argument, NULL, 'n' },
@@ -14,6 +16,7 @@ static const struct option options[] = {
     { "finish", no_argument, NULL, OPTION_FINISH },
     { "force", no_argument, NULL, OPTION_FORCE },
     { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
+    { "stash", no_argument, NULL, OPTION_STASH },
     { NULL, 0, NULL, 0 },
 };
 
@@ -21,6 +24,9 @@ static bool
 take_option(int option, struct run_request *request)
 {
     switch (option) {
+    case OPTION_STASH:
+        request->kind = WALK_STASH;
+        return true;
     case 'n':
         request->dry_run = true;
         return true;
@@ -51,7 +57,9 @@ cmd_renew(struct command_context *context, int argc, char **argv, struct error *
         .backend = &output_text,
         .wait = context->configuration->wait,
     };
-    int option;
+    json_t *replicas = NULL;
+    char **list = NULL;
+    int option, status;
 
     while ((option = getopt_long(argc, argv, "n", options, NULL)) != -1) {
         if (!take_option(option, &request))
@@ -59,11 +67,22 @@ cmd_renew(struct command_context *context, int argc, char **argv, struct error *
     }
     request.hosts = argv + optind;
     request.count = (size_t)(argc - optind);
-    if (request.force && request.kind != WALK_FINISH)
+    if (request.force && request.kind != WALK_FINISH) {
         error_set(err, ERROR_USAGE, "renew: --force is for --finish alone");
-    else if (request.count == 0)
+        return ERROR_USAGE;
+    }
+    if (request.count == 0 && request.kind != WALK_STASH) {
         error_set(err, ERROR_USAGE, "renew: which host?");
-    else if (run_check_hosts(request.hosts, request.count, err))
-        return run_walks(&request, err);
-    return ERROR_USAGE;
+        return ERROR_USAGE;
+    }
+    if (!run_check_hosts(request.hosts, request.count, err))
+        return ERROR_USAGE;
+    if (request.count == 0) {
+        request.count = hosts_all(context, &replicas, &list, err);
+        request.hosts = list;
+    }
+    status = request.count == 0 ? err->code : run_walks(&request, err);
+    free(list);
+    json_decref(replicas);
+    return status;
 }

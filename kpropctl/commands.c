@@ -74,8 +74,10 @@ const struct command commands[] = {
       "was damaged; with it the replica serves what it had before the last propagation, until the\n"
       "next one. Without a primary: 'kpropctl-agent rollback REALM [previous]' at the replica.\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_rollback },
-    { "renew", NULL, "[--finish] [--dry-run] HOST...",
-      "give HOST a new key on both sides, or drop its old ones",
+    { "renew", NULL, "[--finish|--stash] [HOST...]",
+      "give HOST a new key on both sides, drop its old ones, or bring it the new stash",
+      "  --stash         bring the primary's stash, after a change of the master key, and the\n"
+      "                  database with it; without HOST to all replicas\n"
       "  --finish        drop the keys that nothing needs any more\n"
       "  --force         with --finish: also those that tickets may still be in use for\n"
       "  -n, --dry-run   change nothing anywhere, say what would be done\n"

@@ -52,6 +52,11 @@ bool make_renew(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_old_keys(struct walk *walk, struct step *step);
 bool make_old_keys(struct walk *walk, struct step *step, struct error *err);
 
+/* rows_stash.c: the replica's stash */
+enum verdict see_new_stash(struct walk *walk, struct step *step);
+enum verdict see_stash(struct walk *walk, struct step *step);
+bool make_stash(struct walk *walk, struct step *step, struct error *err);
+
 /* rows_role.c: is the replica a primary itself? */
 enum verdict see_role(struct walk *walk, struct step *step);
 
@@ -81,8 +86,8 @@ bool make_content(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_rollback(struct walk *walk, struct step *step);
 bool make_rollback(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_digest(struct walk *walk, struct step *step);
-enum verdict see_stash(struct walk *walk, struct step *step);
 enum verdict see_ticket(struct walk *walk, struct step *step);
+bool make_ticket(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_record(struct walk *walk, struct step *step);
 bool make_record(struct walk *walk, struct step *step, struct error *err);
 
