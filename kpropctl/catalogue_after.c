@@ -25,8 +25,9 @@ const struct symptom symptoms_after[] = {
       .look = "replica# kdb5_util list_mkeys\n"
               "replica# ls -l /etc/krb5kdc/stash   (RHEL: /var/kerberos/krb5kdc/.k5.REALM)",
       .remedy = "bring the primary's stash to REPLICA, and restart krb5kdc there\n"
-                "primary# kpropctl enroll --with-stash REPLICA | ssh root@REPLICA kpropctl-agent "
-                "enroll --replace" },
+                "primary# kpropctl renew --stash REPLICA\n"
+                "or, where its agent cannot be reached: kpropctl enroll --with-stash REPLICA | ssh "
+                "root@REPLICA kpropctl-agent enroll --replace" },
     { .id = "other-realm",
       .title = "REPLICA was sent the database of another realm, or an empty one",
       .check = "digest",

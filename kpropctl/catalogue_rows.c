@@ -126,6 +126,24 @@ const struct symptom symptoms_rows[] = {
               "primary# kpropctl renew --finish --dry-run REPLICA",
       .remedy = "kpropctl renew --finish REPLICA; at once, if the old key is in wrong hands: with "
                 "--force" },
+    { .id = "new-stash",
+      .title = "REPLICA has not the primary's stash",
+      .check = "new-stash",
+      .program = "kpropctl renew --stash, kpropctl check",
+      .where = ON_PRIMARY,
+      .signs = { { "lacks master key", SURE },
+                 { "cannot read stash", LIKELY },
+                 { "cannot read the stash", LIKELY },
+                 { "the new stash waits", LIKELY },
+                 { "the new stash * is not in place", SURE } },
+      .cause =
+          "The master key was changed on PRIMARY (kdb5_util add_mkey, use_mkey). The old stash "
+          "opens the database until the old key is purged; then krb5kdc on REPLICA does not "
+          "start again, and a new database is refused there. kprop does not bring the stash.",
+      .look = "primary# klist -k /etc/krb5kdc/stash\n"
+              "primary# kdb5_util list_mkeys\n"
+              "replica# klist -k /etc/krb5kdc/stash",
+      .remedy = "on PRIMARY 'kdb5_util stash', then: kpropctl renew --stash REPLICA" },
     { .id = "found",
       .title = "clients do not find REPLICA",
       .check = "found",

@@ -167,6 +167,8 @@ FAULTS = [
           ">/etc/kpropctl/agent.conf; " + RESTART,
           "mv /root/krb5.keytab /etc/krb5.keytab; rm /etc/kpropctl/agent.conf; " + RESTART,
           ["kdc2.lab.test", "/etc/krb5.keytab"], "kpropctl enroll kdc2.lab.test"),
+    Fault("kdc2", "stash", "CRITICAL", "mv /etc/krb5kdc/stash /root/", "mv /root/stash /etc/krb5kdc/",
+          ["stash /etc/krb5kdc/stash is missing on kdc2.lab.test"], "kpropctl renew --stash kdc2.lab.test"),
     Fault("kdc2", "role", "CRITICAL", "systemctl enable --quiet krb5-admin-server",
           "systemctl disable --quiet krb5-admin-server", "kadmind is enabled on kdc2.lab.test",
           "systemctl disable --now"),
@@ -510,7 +512,7 @@ def test_without_root_with_a_keytab(monitor):
     result = check(monitor, "--keytab=/home/monitor/keytab", "kdc2.lab.test", user="monitor")
     assert result.bad == {} and result.status == 0, result
     skipped = {key[1] for key, row in result.rows.items() if row["level"] == "skipped"}
-    assert skipped == {"principals", "replica-keytab", "old-keys"}, result
+    assert skipped == {"principals", "replica-keytab", "old-keys", "stash"}, result
     assert "only root" in result.rows["kdc2", "principals"]["summary"]
     assert monitor.fingerprint("/var/lib/kpropctl", "/home/monitor", "/tmp", "/etc") == before
     for command in ("list", "history", "status --keytab /home/monitor/keytab"):

@@ -214,15 +214,18 @@ def test_loader_killed_in_the_jump(pair, call):
     whoever asks next."""
     kdc1, kdc2 = pair
     jump(kdc1)
+    failed = 0
     for when in (1, 2, 3, 4):
         kdc2.fault("inject", "krb5-kpropd", f"{call}:signal=KILL:when={when}")
-        kdc1.run("kpropctl", "renew", "--stash", "kdc2.lab.test", check=False, timeout=120)
+        done = kdc1.run("kpropctl", "renew", "--stash", "kdc2.lab.test", check=False, timeout=120)
+        failed += done.returncode != 0
         kdc2.fault("clear")
         kdc2.run("systemctl reset-failed krb5-kpropd; systemctl restart krb5-kpropd")
         kdc2.json(AGENT, "outcome", "LAB.TEST", "30")
         assert opens(kdc2), (call, when)
         if keys(kdc2) == [2]:
             break
+    assert failed or call != "rename", "nothing was killed"
     assert renew(kdc1)["verified"]
     assert keys(kdc2) == [2] and starts(kdc2)
 
@@ -259,6 +262,16 @@ def test_what_is_no_stash_of_the_realm(pair):
     own = kdc1.out("od -An -v -tx1 /etc/krb5kdc/stash | tr -d ' \\n'")
     assert kdc2.json(AGENT, "stash-put", "LAB.TEST", input=own)["state"] == "same"
     assert not kdc2.exists(WAITING)
+
+
+@pytest.mark.parametrize("nonce, marks", [
+    ("", "1:" + "0" * 64), ("zz" * 32, "1:" + "0" * 64), ("00" * 31, "1:" + "0" * 64),
+    ("00" * 32, ""), ("00" * 32, "x"), ("00" * 32, "1"), ("00" * 32, "1:"), ("00" * 32, "1:zz"),
+    ("00" * 32, "1:" + "0" * 65), ("00" * 32, ",".join(["1:" + "0" * 64] * 33))])
+def test_bad_questions(pair, nonce, marks):
+    _, kdc2 = pair
+    done = kdc2.run(AGENT, "stash", "LAB.TEST", nonce, marks, check=False)
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
 
 
 def test_secrets(pair):
