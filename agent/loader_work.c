@@ -133,9 +133,9 @@ new_stash_opens(struct loader_job *job)
         access(waiting, F_OK) != 0 ||
         !database_examine(&db, &question, WALK_MS, &answer, &ignored) || !answer.stash_opens)
         return false;
-    loader_note(job,
-                "the new stash that waits for this database opens it: krb5kdc is to be started "
-                "again");
+    if (strstr(job->outcome->note, "new stash") == NULL) /* proved again: told already */
+        loader_note(job, "the new stash that waits for this database opens it: krb5kdc is to be "
+                         "started again");
     return true;
 }
 
