@@ -4,6 +4,7 @@
 #include "common/buffers.h"
 #include "common/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -57,6 +58,27 @@ journal_drop(const char *folder, struct error *err)
     if (unlink(path) != 0 && errno != ENOENT)
         return error_errno(err, ERROR_INTERNAL, errno, "cannot remove %s", path);
     return file_sync_folder_of(path, err);
+}
+
+/* Are there journals in FOLDER that were killed while they were written? REMOVE them. */
+static bool
+debris(const char *folder, bool remove)
+{
+    static const char begin[] = "." JOURNAL ".";
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    bool any = false;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, begin, sizeof(begin) - 1) != 0)
+            continue;
+        any = true;
+        if (remove)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return any;
 }
 
 static bool
@@ -435,6 +457,7 @@ install_recover(const char *folder, enum install_recovered *what, struct error *
 
     *what = INSTALL_NOTHING;
     error_clear(err);
+    debris(folder, true);
     if (!journal_read(folder, &journal, err) || journal == NULL)
         return err->code == ERROR_NONE;
     complete = strcmp(text_of(journal, "state"), "commit") == 0;
@@ -451,5 +474,5 @@ install_pending(const char *folder)
     char path[PATH_MAX];
 
     journal_path(folder, path, sizeof(path));
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || debris(folder, false);
 }

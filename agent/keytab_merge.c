@@ -324,35 +324,6 @@ keytab_lock(const char *path, int timeout_ms, struct error *err)
 }
 
 bool
-keytab_merge_file(const char *path, const struct buffer *add, const char *principal,
-                  struct keytab_merged *merged, struct error *err)
-{
-    struct buffer old, new;
-    struct stat st = { .st_mode = 0600 };
-    int lock;
-    bool ok = false;
-
-    *merged = (struct keytab_merged){ 0 };
-    buffer_init(&old, KEYTAB_MAX);
-    buffer_init(&new, KEYTAB_MAX);
-    lock = keytab_lock(path, LOCK_TIMEOUT_MS, err);
-    if (lock < 0 && errno != ENOENT)
-        return false;
-    if (lock >= 0 && (!file_read(path, &old, err) || fstat(lock, &st) != 0))
-        goto cleanup;
-    ok = keytab_merge(&old, add, principal, &new, merged, err);
-    if (ok && (merged->added > 0 || merged->replaced > 0))
-        ok = file_replace(path, new.data, new.len, st.st_mode & 07777, err);
-
-cleanup:
-    if (lock >= 0)
-        close(lock);
-    buffer_free_secret(&old);
-    buffer_free_secret(&new);
-    return ok;
-}
-
-bool
 keytab_merge_late(const char *path, const char *old, const struct stat *seen, size_t *late,
                   struct error *err)
 {

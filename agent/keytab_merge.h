@@ -43,14 +43,6 @@ bool keytab_merge(const struct buffer *old, const struct buffer *add, const char
 int keytab_lock(const char *path, int timeout_ms, struct error *err);
 
 /*
- * keytab_merge into the file PATH, under its lock (30 s), written beside it and renamed over it: a
- * reader sees the old keytab or the new one. Owner, group and mode of an existing file stay; a new
- * one is 0600. Nothing is written where nothing changes.
- */
-bool keytab_merge_file(const char *path, const struct buffer *add, const char *principal,
-                       struct keytab_merged *merged, struct error *err);
-
-/*
  * Who waited for the lock of a keytab that was renamed away meanwhile has written into that one:
  * its name is OLD now, and it was as SEEN when its content was merged into the one at PATH. Entries
  * that OLD alone has go to PATH too; *LATE counts them.
