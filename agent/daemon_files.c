@@ -20,6 +20,6 @@ daemon_files_make(const struct settings *settings)
     snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (!file_make_folder(settings->state, 0700, &err) ||
         !file_make_folder(settings->runtime, 0755, &err) ||
-        !file_replace(path, text, strlen(text), 0644, &err))
+        !file_replace(path, text, strlen(text), 0600, &err))
         log_warning("%s", err.text);
 }
