@@ -27,6 +27,7 @@ struct loader_lockout {
     struct backend_identity identity; /* of the live database as read last */
     bool current;                     /* all of that is in the staged one */
     unsigned follows;                 /* times that it was written again before the promotion */
+    double follow;                    /* seconds that it took to bring in what was written */
     struct error why;                 /* it could not be read */
 };
 
@@ -84,8 +85,9 @@ void loader_lockout_drop(struct loader_job *job);
 const struct backend_identity *loader_lockout_expected(const struct loader_job *job);
 
 /* It no longer was: put what has changed of failed logins into the staged database, too. False when
- * that is spoilt; what cannot be read is only noted. */
+ * that is spoilt; what cannot be read is only noted. HELD: the caller holds the live one's lock. */
 bool loader_lockout_follow(struct loader_job *job, struct error *err);
+bool loader_lockout_follow_held(struct loader_job *job, struct error *err);
 
 /*
  * The live update log of incremental propagation: begun anew (BEFORE the promotion, so that a crash

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RESTORE_MS = 10 * 60 * 1000 };
+enum { RESTORE_MS = 10 * 60 * 1000, HELD_MS = 5 * 1000 };
 
 /* An identity that is younger may be that of two states, see backend.h. */
 static const double settled = 0.02;
@@ -27,6 +27,25 @@ static void
 name_file(const struct loader_job *job, const char *name, char path[PATH_MAX + 16])
 {
     snprintf(path, PATH_MAX + 16, "%s/%s", job->staging_folder, name);
+}
+
+/* A copy for as long as the caller holds the lock of the live database. */
+static bool
+read_held(const struct loader_job *job, const char *known, const char *file, uint64_t *saved,
+          struct error *err)
+{
+    char copy[PATH_MAX + 16];
+    struct database from;
+    struct error ignored;
+    bool ok;
+
+    name_file(job, "held", copy);
+    loader_database(job, copy, &from);
+    if (!backend_copy(job->backend, job->request->database, copy, err))
+        return false;
+    ok = database_save_lockout(&from, known, true, file, HELD_MS, saved, err);
+    backend_remove(job->backend, copy, &ignored);
+    return ok;
 }
 
 /* Save the lockout state of the live database into FILE, but for what stands the same in KNOWN. */
@@ -133,7 +152,7 @@ read_again(struct loader_job *job, const char *file, struct error *err)
 
 /* Carry over what has changed since the first reading. */
 static bool
-carry_later(struct loader_job *job, bool failures, bool *spoilt, struct error *err)
+carry_later(struct loader_job *job, bool failures, bool held, bool *spoilt, struct error *err)
 {
     struct loader_lockout *l = &job->lockout;
     char first[PATH_MAX + 16], later[PATH_MAX + 16];
@@ -141,9 +160,10 @@ carry_later(struct loader_job *job, bool failures, bool *spoilt, struct error *e
 
     name_file(job, "lockout", first);
     name_file(job, "lockout.later", later);
-    l->current = is_unchanged(job);
+    l->current = !held && is_unchanged(job);
     if (!l->current)
-        l->current = read_live(job, first, failures, later, &more, &l->identity, err) &&
+        l->current = (held ? read_held(job, first, later, &more, err)
+                           : read_live(job, first, failures, later, &more, &l->identity, err)) &&
                      (more == 0 || restore(job, later, spoilt, err));
     return l->current;
 }
@@ -156,7 +176,7 @@ carry(struct loader_job *job, bool *spoilt, struct error *err)
     name_file(job, "lockout", first);
     return read_again(job, first, err) &&
            (job->lockout.saved == 0 || restore(job, first, spoilt, err)) &&
-           carry_later(job, false, spoilt, err);
+           carry_later(job, false, false, spoilt, err);
 }
 
 const struct backend_identity *
@@ -165,20 +185,32 @@ loader_lockout_expected(const struct loader_job *job)
     return job->lockout.current ? &job->lockout.identity : NULL;
 }
 
-bool
-loader_lockout_follow(struct loader_job *job, struct error *err)
+static bool
+follow(struct loader_job *job, bool held, struct error *err)
 {
     bool spoilt = false;
     struct error why;
 
     error_clear(&why);
-    if (carry_later(job, true, &spoilt, &why))
+    if (carry_later(job, true, held, &spoilt, &why))
         return true;
     if (!spoilt)
         loader_note(job, "the replica's lockout state was not kept to the last: %s", why.text);
     else
         *err = why;
     return !spoilt;
+}
+
+bool
+loader_lockout_follow(struct loader_job *job, struct error *err)
+{
+    return follow(job, false, err);
+}
+
+bool
+loader_lockout_follow_held(struct loader_job *job, struct error *err)
+{
+    return follow(job, true, err);
 }
 
 /*

@@ -18,7 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WALK_MS = 10 * 60 * 1000, SPACE_MARGIN = 4 << 20, FOLLOWS = 4 };
+enum { WALK_MS = 10 * 60 * 1000, SPACE_MARGIN = 4 << 20, FOLLOWS = 2 };
+
+/* A login that meets the lock waits for a second (krb5's db2). */
+static const double hold_seconds = 0.5;
 
 /* Take the dump by a name of our own: the next transfer may rename another over FILE. */
 static bool
@@ -200,11 +203,44 @@ verify(struct loader_job *job, struct error *err)
     return o->proved;
 }
 
+/* Is the staged database no longer that which was proved? */
+static bool
+is_written(const struct loader_job *job)
+{
+    struct backend_identity now;
+    struct error ignored;
+
+    return !backend_identify(job->backend, job->staging, &now, &ignored) ||
+           strcmp(now.text, job->outcome->identity) != 0;
+}
+
+/* The live database's lock is held: by the times that it took before, for an instant. */
+static bool
+catch_up(void *arg, struct error *err)
+{
+    struct loader_job *job = arg;
+
+    return loader_lockout_follow_held(job, err) && (!is_written(job) || verify(job, err));
+}
+
+/* What the live database must be for the promotion; false: no matter. */
+static bool
+set_expected(struct loader_job *job, struct backend_expected *expected)
+{
+    *expected = (struct backend_expected){ .identity = loader_lockout_expected(job), .arg = job };
+    if (job->lockout.follows >= FOLLOWS && job->lockout.follow < hold_seconds)
+        expected->otherwise = catch_up;
+    else if (job->lockout.follows >= FOLLOWS)
+        return false;
+    return expected->identity != NULL;
+}
+
 /* From here on our supervisor's death must not be ours: half a promotion is no state to leave. */
 static bool
 promote(struct loader_job *job, struct error *err)
 {
     const char *live = job->request->database;
+    struct backend_expected expected;
     bool changed = false, ok;
 
     prctl(PR_SET_PDEATHSIG, 0);
@@ -212,8 +248,8 @@ promote(struct loader_job *job, struct error *err)
         return false;
     if (backend_promotion(job->backend) == BACKEND_RENAME) {
         ok = backend_promote(job->backend, job->staging, live,
-                             job->lockout.follows < FOLLOWS ? loader_lockout_expected(job) : NULL,
-                             LOADER_PROMOTE_MS, &changed, err);
+                             set_expected(job, &expected) ? &expected : NULL, LOADER_PROMOTE_MS,
+                             &changed, err);
         if (!ok && changed) {
             enum backend_recovered what;
 
@@ -255,20 +291,10 @@ load_staging(struct loader_job *job, struct error *err)
     return false;
 }
 
-/* Is the staged database no longer that which was proved? */
-static bool
-is_written(const struct loader_job *job)
-{
-    struct backend_identity now;
-    struct error ignored;
-
-    return !backend_identify(job->backend, job->staging, &now, &ignored) ||
-           strcmp(now.text, job->outcome->identity) != 0;
-}
-
 /*
  * Who was locked out while the new database was proved shall be so in it, too. Where somebody tries
- * to log in all the time, what happens while it is proved for the last time is lost.
+ * to log in all the time, it is proved for the last time under the lock, unless that takes long:
+ * then what happens meanwhile is lost.
  */
 static bool
 promote_current(struct loader_job *job, struct error *err)
@@ -280,9 +306,11 @@ promote_current(struct loader_job *job, struct error *err)
             return false;
         error_clear(err);
         job->lockout.follows++;
+        job->lockout.follow = -loader_clock();
         if (!timed(job, "load", loader_lockout_follow, &o->load, err) ||
             (is_written(job) && !timed(job, "verify", verify, &o->verify, err)))
             return false;
+        job->lockout.follow += loader_clock();
     }
     return true;
 }

@@ -99,13 +99,18 @@ bool backend_remove(const struct backend *backend, const char *path, struct erro
  * Put database STAGING in the place of LIVE (backend of BACKEND_RENAME, same file system, STAGING
  * synced before and nobody using it): journal, exclusive lock of LIVE (at most TIMEOUT_MS), rename,
  * unlock, fsync. The lock files of LIVE stay, since running KDCs hold them open. LIVE may be
- * missing, damaged or lack lock files. With EXPECTED (or NULL) only while LIVE is of that identity
- * under the lock, else ERROR_REFUSED. False with *CHANGED false: LIVE is as it was. False with
- * *CHANGED true: the new database is in place, or will be once backend_recover is called (a rename
- * or fsync failed half-way).
+ * missing, damaged or lack lock files. Under the lock LIVE shall be as in EXPECTED (NULL: no
+ * matter), else ERROR_REFUSED, or `otherwise` brings STAGING up to date. False with *CHANGED false:
+ * LIVE is as it was. False with *CHANGED true: the new database is in place, or will be once
+ * backend_recover is called (a rename or fsync failed half-way).
  */
+struct backend_expected {
+    const struct backend_identity *identity;
+    bool (*otherwise)(void *arg, struct error *err); /* or NULL; false: nothing is promoted */
+    void *arg;
+};
 bool backend_promote(const struct backend *backend, const char *staging, const char *live,
-                     const struct backend_identity *expected, int timeout_ms, bool *changed,
+                     const struct backend_expected *expected, int timeout_ms, bool *changed,
                      struct error *err);
 
 enum backend_recovered {

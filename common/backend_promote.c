@@ -122,23 +122,27 @@ make_durable(const char *staging, const char *live, struct error *err)
     return file_sync_folder_of(live, err) && file_sync_folder_of(staging, err);
 }
 
+/* The lock is held. What is written into STAGING now, is not what the journal names. */
 static bool
-is_as_expected(const struct backend *backend, const char *live,
-               const struct backend_identity *expected, struct error *err)
+meet(const struct backend *backend, const char *staging, const char *live,
+     const struct backend_expected *expected, struct error *err)
 {
     struct backend_identity now;
     struct error ignored;
 
     if (expected == NULL ||
-        (backend_identify(backend, live, &now, &ignored) && backend_same(expected, &now)))
+        (backend_identify(backend, live, &now, &ignored) && backend_same(expected->identity, &now)))
         return true;
-    return error_set(err, ERROR_REFUSED,
-                     "cannot promote over %s: somebody has written it meanwhile", live);
+    if (expected->otherwise == NULL)
+        return error_set(err, ERROR_REFUSED,
+                         "cannot promote over %s: somebody has written it meanwhile", live);
+    remove_journal(staging);
+    return expected->otherwise(expected->arg, err) && write_journal(backend, staging, err);
 }
 
 bool
 backend_promote(const struct backend *backend, const char *staging, const char *live,
-                const struct backend_identity *expected, int timeout_ms, bool *changed,
+                const struct backend_expected *expected, int timeout_ms, bool *changed,
                 struct error *err)
 {
     struct backend_lock *lock = NULL;
@@ -155,7 +159,7 @@ backend_promote(const struct backend *backend, const char *staging, const char *
         remove_journal(staging);
         return false;
     }
-    if (!is_as_expected(backend, live, expected, err)) {
+    if (!meet(backend, staging, live, expected, err)) {
         backend_unlock(lock);
         remove_journal(staging);
         return false;

@@ -104,6 +104,55 @@ test_lockout_during_the_proof(void **state)
     assert_true(failures_are(5));
 }
 
+static int
+failures(void)
+{
+    char told[32] = "";
+    FILE *fp;
+
+    assert_true(shell("KRB5_CONFIG=%s KRB5_KDC_PROFILE=%s kadmin.local -r " REALM
+                      " -q 'getprinc user' 2>&1 | sed -n 's/^Failed password attempts: //p' >%s",
+                      file("krb5.conf"), file("kdc.conf"), file("told")));
+    fp = fopen(file("told"), "r");
+    assert_non_null(fp);
+    assert_non_null(fgets(told, sizeof(told), fp));
+    fclose(fp);
+    return atoi(told);
+}
+
+/* Nor is one failure lost while they never cease. */
+static void
+test_lockout_under_attack(void **state)
+{
+    int before = failures(), status;
+    pid_t pid;
+
+    (void)state;
+    assert_true(shell("touch %s", file("hammering")));
+    pid = fork();
+    if (pid == 0) {
+        int count = 0;
+
+        for (; access(file("hammering"), F_OK) == 0 && count < 250; count++) {
+            if (!fail_to_log_in())
+                _exit(255);
+            usleep(20000);
+        }
+        _exit(count);
+    }
+    for (int i = 0; i < 4; i++) {
+        announce(file("many.dump"));
+        assert_int_equal(load(file("many.dump")), 0);
+        assert_true(outcome_true("verified"));
+        assert_true(outcome_says("note", ""));
+    }
+    unlink(file("hammering"));
+    status = end_load(pid);
+    assert_in_range(status, 10, 250);
+    assert_int_equal(failures(), before + status);
+    put_back_old();
+}
+
 /* A process that holds the live database's lock. */
 static pid_t
 hold_lock(void)
@@ -317,6 +366,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_lockout_during_the_proof),
         cmocka_unit_test(test_lockout_whose_reader_is_killed),
         cmocka_unit_test(test_circle_in_live),
+        cmocka_unit_test(test_lockout_under_attack),
         cmocka_unit_test(test_little_space),
         cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_folder_removed),
