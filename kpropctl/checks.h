@@ -80,6 +80,7 @@ struct walk {
     bool force;              /* send even what the replica has already; drop keys too early */
     bool overwrite;          /* what the replica alone has may go */
     bool renew_keys;         /* stale keytabs may be given the current keys */
+    unsigned older_key;      /* the version that the agent's keytab has instead; 0: the current */
     int64_t rollback;        /* the generation to go back to */
     struct spool *spool;
     const struct delivery *delivery; /* what a bare host may be sent, and how; or NULL */

@@ -73,6 +73,11 @@ bool principals_age(struct principals *principals, const char *name, struct prin
 bool principals_keys(struct principals *principals, const char *name, struct keytab_keys *keys,
                      struct error *err);
 
+/* The keys of NAME of the newest version below KVNO that is kept; a count of 0 if none is. Wiped by
+ * the caller. */
+bool principals_keys_below(struct principals *principals, const char *name, unsigned kvno,
+                           struct keytab_keys *keys, struct error *err);
+
 /* New random keys for NAME, of the next version and the types of its current ones, which nobody
  * knows yet: the database is as it was. Wiped by the caller. */
 bool principals_invent(struct principals *principals, const char *name, struct keytab_keys *keys,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <kdb.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,12 +62,12 @@ has_enctype(const struct keytab_keys *keys, int enctype)
     return false;
 }
 
-/* Those of the highest version; salts do not matter to random keys. */
+/* Those of the highest version below LIMIT; salts do not matter to random keys. */
 static void
-take_newest(const kadm5_key_data *data, int count, struct keytab_keys *keys)
+take_newest(const kadm5_key_data *data, int count, unsigned limit, struct keytab_keys *keys)
 {
     for (int i = 0; i < count; i++) {
-        if ((unsigned)data[i].kvno > keys->kvno)
+        if ((unsigned)data[i].kvno > keys->kvno && (unsigned)data[i].kvno < limit)
             keys->kvno = (unsigned)data[i].kvno;
     }
     for (int i = 0; i < count && keys->count < KEYTAB_KEYS_MAX; i++) {
@@ -84,7 +85,8 @@ take_newest(const kadm5_key_data *data, int count, struct keytab_keys *keys)
 }
 
 bool
-principals_keys(struct principals *p, const char *name, struct keytab_keys *keys, struct error *err)
+principals_keys_below(struct principals *p, const char *name, unsigned kvno,
+                      struct keytab_keys *keys, struct error *err)
 {
     krb5_principal principal = NULL;
     kadm5_key_data *data = NULL;
@@ -98,10 +100,17 @@ principals_keys(struct principals *p, const char *name, struct keytab_keys *keys
     krb5_free_principal(p->context, principal);
     if (code != 0)
         return principals_failed(p, code, "read the keys of", name, err);
-    take_newest(data, count, keys);
+    take_newest(data, count, kvno, keys);
     kadm5_free_kadm5_key_data(p->context, count, data);
-    return keys->count > 0 ||
-           error_set(err, ERROR_FAILED, "cannot read the keys of %s: it has none", name);
+    return true;
+}
+
+bool
+principals_keys(struct principals *p, const char *name, struct keytab_keys *keys, struct error *err)
+{
+    return principals_keys_below(p, name, UINT_MAX, keys, err) &&
+           (keys->count > 0 ||
+            error_set(err, ERROR_FAILED, "cannot read the keys of %s: it has none", name));
 }
 
 bool

@@ -64,6 +64,11 @@ see_agent(struct walk *walk, struct step *step)
     }
     step_summary(step, "kpropctl-agent %s on %s answers, and lets %s in",
                  fact_text(walk->facts, "agent", "version"), walk->replica.host, walk->client);
+    if (walk->older_key != 0)
+        step_detail(step,
+                    "its keytab lacks the current key of %s: let in by kvno %u, which the database "
+                    "has kept",
+                    walk->replica.principal, walk->older_key);
     return HOLDS;
 }
 

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 
+#include "kpropctl/own_ticket.h"
 #include "kpropctl/principals.h"
 #include "kpropctl/remote.h"
 #include "kpropctl/tickets.h"
@@ -129,17 +130,51 @@ walk_bound_verbs(struct walk *walk, double part)
 }
 
 static bool
-connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct error *err)
+open_agent(struct walk *walk, enum remote_fault *fault, struct error *err)
 {
-    *fault = REMOTE_NO_TICKET;
-    if (!obtain_tickets(walk, fresh, err))
-        return false;
     walk->agent =
         remote_open(walk->replica.host, walk->configuration->agent_port, walk->replica.principal,
                     walk->configuration->connect_timeout, fault, err);
     walk->dark = *fault == REMOTE_TIMEOUT || *fault == REMOTE_NO_ROUTE;
     walk_bound_verbs(walk, 0.5);
     return walk->agent != NULL;
+}
+
+static bool
+connect_agent(struct walk *walk, bool fresh, enum remote_fault *fault, struct error *err)
+{
+    *fault = REMOTE_NO_TICKET;
+    return obtain_tickets(walk, fresh, err) && open_agent(walk, fault, err);
+}
+
+/*
+ * The agent's keytab lacks the current key, and we are told to renew it: does it have an older one
+ * that the database has kept? With ERR left alone if not.
+ */
+static bool
+connect_with_older_key(struct walk *walk)
+{
+    const char *principal = walk->replica.principal;
+    struct keytab_keys keys;
+    enum remote_fault fault = REMOTE_KEYTAB;
+    struct error ignored;
+    bool ok = false;
+
+    if (walk->principals == NULL || (!walk->renew_keys && walk->kind != WALK_RENEW) ||
+        !principals_keys(walk->principals, principal, &keys, &ignored))
+        return false;
+    while (!ok && fault == REMOTE_KEYTAB &&
+           principals_keys_below(walk->principals, principal, keys.kvno, &keys, &ignored) &&
+           keys.count > 0) {
+        walk->older_key = keys.kvno;
+        ok = obtain_tickets(walk, false, &ignored) &&
+             own_ticket_make(walk->client, principal, &keys, &ignored) &&
+             open_agent(walk, &fault, &ignored);
+    }
+    keytab_keys_wipe(&keys);
+    if (!ok)
+        walk->older_key = 0;
+    return ok;
 }
 
 /* A host or network that may come back by itself. */
@@ -157,6 +192,7 @@ walk_connect(struct walk *walk, enum remote_fault *fault, struct error *err)
     unsigned delay = (unsigned)walk->configuration->retry_delay;
     bool fresh = false;
 
+    walk->older_key = 0;
     for (;;) {
         error_clear(err);
         if (connect_agent(walk, fresh, fault, err))
@@ -165,6 +201,8 @@ walk_connect(struct walk *walk, enum remote_fault *fault, struct error *err)
             fresh = true;
             continue;
         }
+        if (*fault == REMOTE_KEYTAB && connect_with_older_key(walk))
+            return true;
         if (!walk_may_pass(*fault) || retries-- <= 0)
             return false;
         sleep(delay);

@@ -255,21 +255,27 @@ def test_two_at_once(pair):
     assert works(kdc1)
 
 
-def test_somebody_else_changes_the_key_meanwhile(pair):
-    """The number is taken when we come to the database: refused, and the next renewal heals... the
-    keytab lacks that key, so it is a case for an enrolment."""
+@pytest.mark.parametrize("kept", [True, False])
+def test_somebody_else_changes_the_key_meanwhile(pair, kept):
+    """The number is taken when we come to the database: refused. The next renewal heals it by the old
+    key, if the database has kept that; else it is a case for an enrolment."""
     kdc1, kdc2 = pair
     hold_agent(kdc2)
     process = kdc1.start("kpropctl", "renew", "--json", "kdc2.lab.test")
     wait_until(lambda: asked(kdc2))
-    kdc1.run("kadmin.local", "-q", "cpw -randkey -keepold host/kdc2.lab.test")
+    change_key(kdc1, *["-keepold"] * kept)
     before = known(kdc1)
     let_go(kdc2)
     told = json.loads(process.communicate(timeout=60)[0])
     assert process.returncode == 1 and told["steps"][-1]["level"] == "failed", told
+    assert "somebody else just did" in told["steps"][-1]["summary"], told
     assert known(kdc1) == before
-    hint = renew(kdc1, status=4)["steps"][-1]["hint"]
-    assert "kpropctl enroll kdc2.lab.test | ssh root@kdc2.lab.test kpropctl-agent enroll" in hint
+    if kept:
+        assert "proved by a new connection" in renew(kdc1)["rows"]["renew"]["summary"]
+        assert works(kdc1)
+    else:
+        hint = renew(kdc1, status=4)["steps"][-1]["hint"]
+        assert "kpropctl enroll kdc2.lab.test | ssh root@kdc2.lab.test kpropctl-agent enroll" in hint
 
 
 def make_older(primary, days):
@@ -415,6 +421,59 @@ def test_stale_default_keytab_is_healed(pair):
     assert "replica-keytab" in report.fixed(), report
     assert known(kdc1)[-1] in there(kdc2)
     set_up(kdc1, kdc2).good()
+
+
+def change_key(primary, *options):
+    primary.run("kadmin.local", "-q", " ".join(["cpw -randkey", *options, "host/kdc2.lab.test"]))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_stale_kvno_is_healed_while_the_database_keeps_the_old_key(pair, times):
+    """Over the channel that the old key authenticates: the KDC issues no tickets for it any more, the
+    primary makes one."""
+    kdc1, kdc2 = pair
+    old = there(kdc2)[-1]
+    for _ in range(times):
+        change_key(kdc1, "-keepold")
+    assert not works(kdc1)
+    set_up(kdc1, kdc2).stopped("agent", "failed", 4, hint="kpropctl enroll kdc2.lab.test")
+    report = set_up(kdc1, kdc2, options=["--renew-keys"]).good()
+    assert f"let in by kvno {old}" in report.steps["agent"]["detail"], report
+    assert report.fixed()[0] == "replica-keytab", report
+    assert there(kdc2) == [old, old + times] and works(kdc1)
+    set_up(kdc1, kdc2).good()
+
+
+def test_renewal_with_a_stale_kvno(pair):
+    kdc1, kdc2 = pair
+    old = there(kdc2)[-1]
+    change_key(kdc1, "-keepold")
+    told = renew(kdc1)
+    assert "proved by a new connection" in told["rows"]["renew"]["summary"], told
+    assert there(kdc2) == [old, old + 2] and works(kdc1)
+
+
+def test_stale_kvno_without_the_old_key_is_a_case_for_an_enrolment(pair):
+    """Neither side has what the other one knows: told, and nothing is changed."""
+    kdc1, kdc2 = pair
+    change_key(kdc1)
+    before = known(kdc1), kdc2.fingerprint(KEYTAB)
+    report = set_up(kdc1, kdc2, options=["--renew-keys"])
+    report.stopped("agent", "failed", 4, hint="kpropctl enroll kdc2.lab.test | ssh root@kdc2.lab.test "
+                   "kpropctl-agent enroll")
+    assert "kpropctl enroll" in renew(kdc1, status=4)["steps"][-1]["hint"]
+    assert (known(kdc1), kdc2.fingerprint(KEYTAB)) == before
+
+
+def test_restored_keytab_after_a_renewal(pair):
+    """A backup of before the renewal is put back."""
+    kdc1, kdc2 = pair
+    kdc2.run("cp", KEYTAB, "/root/backup")
+    renew(kdc1)
+    kdc2.run("cp", "/root/backup", KEYTAB)
+    assert not works(kdc1)
+    set_up(kdc1, kdc2, options=["--renew-keys"]).good()
+    assert there(kdc2) == known(kdc1) and works(kdc1)
 
 
 @pytest.mark.parametrize("missing", [False, True])
