@@ -96,8 +96,10 @@ struct walk {
     const char *keytab;         /* with the key of: */
     char client[512];           /* the principal whose tickets are used */
     struct principals *principals;
+    bool package_installed; /* row "enrolled" has done so: what its version is matters no more */
     struct remote *agent;
-    json_t *facts;          /* of the agent, or NULL when a change has outdated them */
+    enum remote_fault call_fault; /* of the last call */
+    json_t *facts;                /* of the agent, or NULL when a change has outdated them */
     bool on_demand;         /* inetd or a socket unit starts kpropd there for each transfer, */
     bool port_told;         /* as far as the agent was asked: see rows_on_demand */
     double facts_skew;      /* seconds that the replica's clock is ahead */

@@ -23,6 +23,10 @@ struct delivery {
  * if not. */
 bool delivery_check_package(const char *file, struct error *err);
 
+/* Is the package of a newer version than VERSION, that of a host's agent? False where nobody here
+ * can tell its version. */
+bool delivery_is_newer(const struct delivery *delivery, const char *version);
+
 /*
  * Install the package on HOST, unless the agent is there in that version or a newer one; *INSTALLED
  * says which. What was brought there for it is removed in any case. ERR names HOST and the step.

@@ -118,17 +118,26 @@ step_failed(const char *host, const char *step, const struct subprocess_result *
                      subprocess_describe(result, how, sizeof(how)));
 }
 
-/* Without epoch and revision: VERSION as the program itself tells it. */
+/* Without epoch, revision and what a distribution appends: VERSION as the program itself tells it.
+ */
 static void
 upstream(char *version)
 {
-    char *colon = strchr(version, ':'), *dash;
+    char *colon = strchr(version, ':');
 
     if (colon != NULL)
         memmove(version, colon + 1, strlen(colon));
-    dash = strrchr(version, '-');
-    if (dash != NULL)
-        *dash = '\0';
+    version[strcspn(version, "-+~")] = '\0';
+}
+
+bool
+delivery_is_newer(const struct delivery *d, const char *version)
+{
+    char name[128], wanted[128];
+
+    ask_package(kind_of(d->package), d->package, name, wanted, sizeof(wanted));
+    upstream(wanted);
+    return wanted[0] != '\0' && strverscmp(version, wanted) < 0;
 }
 
 /* Is the agent there, in the package's version or a newer one? False with ERR only if HOST cannot

@@ -32,6 +32,14 @@ would_help(enum remote_fault fault)
     return false;
 }
 
+/* The agent answers, and a newer one was given. */
+static bool
+is_older(const struct walk *walk)
+{
+    return walk->delivery->package != NULL && !walk->package_installed && walk->facts != NULL &&
+           delivery_is_newer(walk->delivery, fact_text(walk->facts, "agent", "version"));
+}
+
 /* The agent answers: does its host lack what a bundle has? */
 static enum verdict
 judge_facts(struct walk *walk, struct step *step)
@@ -46,6 +54,12 @@ judge_facts(struct walk *walk, struct step *step)
     }
     if (walk->delivery->with_stash && !fact_true(walk->facts, "stash", "exists")) {
         step_summary(step, "%s has no stash", walk->replica.host);
+        return LACKING;
+    }
+    if (is_older(walk)) {
+        step_summary(step, "kpropctl-agent %s on %s is older than %s",
+                     fact_text(walk->facts, "agent", "version"), walk->replica.host,
+                     walk->delivery->package);
         return LACKING;
     }
     step_summary(step, "%s has its key, and an agent that answers", walk->replica.host);
@@ -69,7 +83,7 @@ see_lacking(struct walk *walk, struct step *step)
     if (walk_fetch_facts(walk, &err))
         return judge_facts(walk, step);
     step_error(step, &err);
-    return err.code == ERROR_UNREACHABLE ? UNTOLD : LACKING;
+    return err.code != ERROR_UNREACHABLE || would_help(walk->call_fault) ? LACKING : UNTOLD;
 }
 
 static bool
@@ -127,7 +141,8 @@ look_there(struct walk *walk, struct step *step)
         step_summary(step, "%s has no key yet", walk->replica.host);
         return LACKING;
     }
-    if (enroll(walk, step, &missing, &err))
+    missing = is_older(walk);
+    if (!missing && enroll(walk, step, &missing, &err))
         return LACKING;
     if (missing && walk->delivery->package != NULL) {
         step_detail(step, "would install %s there first", walk->delivery->package);
@@ -166,8 +181,23 @@ await_agent(struct walk *walk)
     }
 }
 
+/* An enrolled host whose agent is newer now lacks nothing else. */
 static bool
-deliver(struct walk *walk, struct step *step, struct error *err)
+is_enough(struct walk *walk)
+{
+    struct step ignored = { .id = "enrolled" };
+    struct error err;
+
+    json_decref(walk->facts);
+    walk->facts = NULL;
+    await_agent(walk);
+    return walk->agent != NULL && walk_fetch_facts(walk, &err) &&
+           judge_facts(walk, &ignored) == HOLDS;
+}
+
+/* ENROLLED: the agent has answered until now. */
+static bool
+deliver(struct walk *walk, bool enrolled, struct step *step, struct error *err)
 {
     bool installed = false, missing;
     char way[256];
@@ -175,6 +205,14 @@ deliver(struct walk *walk, struct step *step, struct error *err)
     if (walk->delivery->package != NULL &&
         !delivery_install(walk->delivery, walk->host, &installed, err))
         return false;
+    walk->package_installed = installed;
+    if (installed && enrolled && is_enough(walk)) {
+        step_summary(step, "installed kpropctl-agent %s on %s",
+                     fact_text(walk->facts, "agent", "version"), walk->replica.host);
+        return true;
+    }
+    remote_close(walk->agent);
+    walk->agent = NULL;
     if (!enroll(walk, step, &missing, err))
         return false;
     via_describe(walk->delivery->via, walk->host, way, sizeof(way));
@@ -186,17 +224,17 @@ deliver(struct walk *walk, struct step *step, struct error *err)
 bool
 make_enrolled(struct walk *walk, struct step *step, struct error *err)
 {
+    bool enrolled = walk->agent != NULL && walk->facts != NULL, ok;
     sigset_t before;
-    bool ok;
 
     forget_trouble(step);
-    /* The agent that answered, if one did, is started anew. */
+    /* It will be started anew. */
     remote_close(walk->agent);
     walk->agent = NULL;
     via_hold_signals(&before);
-    ok = deliver(walk, step, err);
+    ok = deliver(walk, enrolled, step, err);
     via_release_signals(&before);
-    if (ok)
+    if (ok && walk->agent == NULL)
         await_agent(walk);
     return ok;
 }

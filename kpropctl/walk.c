@@ -33,12 +33,11 @@ bool
 walk_call(struct walk *walk, const char *const *argv, int timeout, json_t **reply,
           struct error *err)
 {
-    enum remote_fault fault;
-
     *reply = NULL;
+    walk->call_fault = REMOTE_OK;
     if (walk->agent == NULL)
         return error_set(err, ERROR_UNREACHABLE, "not connected to the agent on %s", walk->host);
-    return remote_call(walk->agent, argv, timeout, NULL, NULL, reply, &fault, err);
+    return remote_call(walk->agent, argv, timeout, NULL, NULL, reply, &walk->call_fault, err);
 }
 
 bool

@@ -350,6 +350,34 @@ def test_the_agent_that_is_there_stays(primary, ready):
     assert all(c.isalnum() or c in "-_./=:+,@ \n" for c in told)
 
 
+def test_an_enrolled_host_gets_a_newer_agent(primary, ready):
+    """Alone: its configuration is not looked at, and nothing else is done. The older one stays away."""
+    set_up_by(primary, ready, "--with-stash").good()
+    old = ready.out("kpropctl-agent", "--version").split()[1]
+    ready.run("sed -i '/kdc = kdc1/d' /etc/krb5.conf")
+    primary.run(f"dpkg-deb -R {PACKAGE} /run/newer && sed -i 's/^Version: .*/Version: 9.1.0+local1-2/' /run/newer/DEBIAN/control && "
+                f"perl -pi -e 's/\\b{old}(?=\\0)/9.1.0/g' /run/newer/usr/sbin/kpropctl-agent && "
+                "dpkg-deb -b /run/newer /root/newer.deb", timeout=120)
+    dry = set_up_by(primary, ready, "--dry-run", "--agent-package", "/root/newer.deb")
+    assert "would install /root/newer.deb" in dry.steps["enrolled"]["detail"], dry
+    report = set_up_by(primary, ready, "--agent-package", "/root/newer.deb").good()
+    assert report.summary("enrolled") == f"installed kpropctl-agent 9.1.0 on {ready.name}" and report.fixed() == ["enrolled"]
+    assert ready.out("kpropctl-agent", "--version") == "kpropctl-agent 9.1.0"
+    for package in ("/root/newer.deb", PACKAGE):
+        assert set_up_by(primary, ready, "--agent-package", package).good().fixed() == []
+
+
+def test_an_access_list_without_the_primary(primary, ready):
+    """It has no place in it: the enrolment gives it one."""
+    set_up_by(primary, ready, "--with-stash").good()
+    ready.write("/etc/kpropctl/agent.acl", "host/old.lab.test@LAB.TEST\n")
+    ready.write("/etc/kpropctl/agent.conf", "[kpropctl-agent]\n    acl = /etc/kpropctl/agent.acl\n")
+    ready.systemctl("restart", "kpropctl-agent")
+    set_up_by(primary, ready, via=None).stopped("agent", "failed", 4, summary="does not allow")
+    assert set_up_by(primary, ready).good().fixed() == ["enrolled"]
+    assert ready.read("/etc/kpropctl/agent.acl").splitlines()[0] == "host/old.lab.test@LAB.TEST"
+
+
 def test_an_older_agent_is_replaced(primary, bare):
     """Words alone are in what is run there, whatever is done."""
     log = script(primary, 'echo "${@:2}" >>/root/via.log\n[ "$3" != --version ] || { echo kpropctl-agent 0.0.9; exit; }\n'
