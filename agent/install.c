@@ -217,9 +217,10 @@ make_folders(const json_t *journal, struct error *err)
     json_array_foreach(json_object_get(journal, "folders"), i, folder)
     {
         const char *path = text_of(folder, "path");
+        mode_t mode = (mode_t)json_integer_value(json_object_get(folder, "mode"));
 
-        if (mkdir(path, (mode_t)json_integer_value(json_object_get(folder, "mode"))) != 0 &&
-            errno != EEXIST)
+        /* The second call, because a umask counts for the first. */
+        if ((mkdir(path, mode) != 0 || chmod(path, mode) != 0) && errno != EEXIST)
             return error_errno(err, ERROR_INTERNAL, errno, "cannot create folder %s", path);
         if (!file_sync_folder_of(path, err))
             return false;

@@ -164,6 +164,26 @@ test_lock(void **state)
     expect(&change, g, 0, 0, "{\"args\":0}\n", "");
 }
 
+/* Who cannot have the lock is told who has it. */
+static void
+test_lock_holder(void **state)
+{
+    struct ground *g = *state;
+    char wanted[64];
+    struct error err;
+    int first, second;
+
+    snprintf(wanted, sizeof(wanted), "another change (pid %d) is still running", (int)getpid());
+    assert_true(verbs_lock_changes(&g->settings, "enroll", 0, &first, &err));
+    assert_false(verbs_lock_changes(&g->settings, "enroll", 40, &second, &err));
+    assert_int_equal(second, -1);
+    assert_int_equal(err.code, ERROR_UNREACHABLE);
+    assert_non_null(strstr(err.text, wanted));
+    close(first);
+    assert_true(verbs_lock_changes(&g->settings, "enroll", 0, &second, &err));
+    close(second);
+}
+
 static int
 serve(struct ground *g, const char *peer, size_t argc, const char *const *argv, char *out,
       size_t size)
@@ -186,6 +206,7 @@ test_serve(void **state)
 {
     static const char *const version[] = { "version", NULL };
     static const char *const local[] = { "release-at-start", "754", NULL };
+    static const char *const enroll[] = { "enroll", NULL };
     static const char *const change[] = { "acl-add", "R", "p@R", NULL };
     static const char *const option[] = { "-t", NULL };
     static const char *const none[] = { NULL };
@@ -199,6 +220,7 @@ test_serve(void **state)
     assert_int_equal(serve(g, "", 1, version, out, sizeof(out)), VERBS_DENIED);
     assert_int_equal(serve(g, "x@LAB.TEST", 3, change, out, sizeof(out)), VERBS_DENIED);
     assert_int_equal(serve(g, ME, 2, local, out, sizeof(out)), VERBS_UNKNOWN);
+    assert_int_equal(serve(g, ME, 1, enroll, out, sizeof(out)), VERBS_UNKNOWN);
     assert_int_equal(serve(g, ME, 1, option, out, sizeof(out)), VERBS_UNKNOWN);
     assert_int_equal(serve(g, ME, 0, none, out, sizeof(out)), VERBS_UNKNOWN);
     unlink(g->acl);
@@ -212,6 +234,7 @@ main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test_setup_teardown(test_run, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lock_holder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_serve, set_up, tear_down),
     };
 
