@@ -1,6 +1,8 @@
 /* enroll_output - see enroll_output.h. */
 #include "agent/enroll_output.h"
 
+#include "common/process.h"
+
 #include <string.h>
 
 static const char *
@@ -94,13 +96,24 @@ enroll_print(const struct enroll_report *r, bool failed, FILE *out)
             same == count ? "already enrolled: nothing had to be changed" : "enrolled", r->host);
 }
 
+/* TEXT as a JSON string, whatever bytes are in it; NULL and "" are null. */
+static json_t *
+clean(const char *text)
+{
+    char good[2048];
+
+    if (text == NULL || text[0] == '\0')
+        return json_null();
+    text_clean(text, strlen(text), good, sizeof(good));
+    return json_string(good);
+}
+
 static json_t *
 target_json(const struct enroll_target *t)
 {
-    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:O?}", "what", t->what, "path", t->path,
-                     "action", action_word(t->action, true), "detail",
-                     t->detail[0] != '\0' ? t->detail : NULL, "backup",
-                     t->backup[0] != '\0' ? t->backup : NULL, "differences", t->differences);
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:O?}", "what", t->what, "path", clean(t->path),
+                     "action", action_word(t->action, true), "detail", clean(t->detail), "backup",
+                     clean(t->backup), "differences", t->differences);
 }
 
 json_t *
@@ -113,10 +126,10 @@ enroll_json(const struct enroll_report *r, const struct error *err)
         json_array_append_new(files, target_json(&r->plan->targets[i]));
         changed = changed || r->plan->targets[i].action != ENROLL_UNCHANGED;
     }
-    return json_pack("{s:s?, s:s?, s:s?, s:b, s:b, s:s?, s:o, s:s?, s:s?, s:s?, s:s?}", "host",
-                     r->host, "realm", r->realm, "primary", r->primary, "dry_run", r->dry_run,
-                     "changed", changed && r->installed, "recovered", r->recovered, "files", files,
-                     "agent", r->agent, "agent_text", r->agent_text, "error",
-                     err == NULL ? NULL : err->text, "hint",
-                     err == NULL || err->hint[0] == '\0' ? NULL : err->hint);
+    return json_pack("{s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "host",
+                     clean(r->host), "realm", clean(r->realm), "primary", clean(r->primary),
+                     "dry_run", r->dry_run, "changed", changed && r->installed, "recovered",
+                     clean(r->recovered), "files", files, "agent", clean(r->agent), "agent_text",
+                     clean(r->agent_text), "error", clean(err == NULL ? NULL : err->text), "hint",
+                     clean(err == NULL ? NULL : err->hint));
 }

@@ -307,6 +307,9 @@ def test_input(kdc1, bare):
         assert done.returncode == 3 and "standard input is empty" in done.stderr and "before the pipe" in done.stderr
         done = feed(bare, make(kdc1, bare), "--nonsense")
         assert done.returncode == 2 and "enroll --help" in done.stderr
+        enroll(bare, changed(make(kdc1, bare), realm="R\u00e9alm"), "--dry-run").failed(3, "of its realm")
+        latin = changed(make(kdc1, bare), realm=b"R\xe9alm", primary=b"host/kdc1.lab.test@R\xe9alm")
+        assert enroll(bare, latin, "--dry-run").failed(3).told["error"]
         # Not behind remctld, and for root alone.
         done = feed(bare, make(kdc1, bare), before="REMOTE_USER=host/kdc1.lab.test@LAB.TEST")
         assert done.returncode == 2 and "unknown verb" in done.stderr
