@@ -20,13 +20,22 @@ static const struct option options[] = {
     { NULL, 0, NULL, 0 },
 };
 
+/* Instead of a new key; only one such at a time. */
 static bool
-take_option(int option, struct run_request *request)
+take_kind(enum walk_kind kind, struct run_request *request, struct error *err)
+{
+    if (request->kind != WALK_RENEW && request->kind != kind)
+        return error_set(err, ERROR_USAGE, "renew: either --finish or --stash");
+    request->kind = kind;
+    return true;
+}
+
+static bool
+take_option(int option, struct run_request *request, struct error *err)
 {
     switch (option) {
     case OPTION_STASH:
-        request->kind = WALK_STASH;
-        return true;
+        return take_kind(WALK_STASH, request, err);
     case 'n':
         request->dry_run = true;
         return true;
@@ -34,8 +43,7 @@ take_option(int option, struct run_request *request)
         request->backend = &output_json;
         return true;
     case OPTION_FINISH:
-        request->kind = WALK_FINISH;
-        return true;
+        return take_kind(WALK_FINISH, request, err);
     case OPTION_FORCE:
         request->force = true;
         return true;
@@ -62,7 +70,7 @@ cmd_renew(struct command_context *context, int argc, char **argv, struct error *
     int option, status;
 
     while ((option = getopt_long(argc, argv, "n", options, NULL)) != -1) {
-        if (!take_option(option, &request))
+        if (!take_option(option, &request, err))
             return ERROR_USAGE;
     }
     request.hosts = argv + optind;

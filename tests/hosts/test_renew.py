@@ -140,6 +140,8 @@ def test_says_what_it_does(pair):
     assert usage.returncode == 2 and "which host" in usage.stderr
     usage = kdc1.run("kpropctl", "renew", "--force", "kdc2.lab.test", check=False)
     assert usage.returncode == 2 and "--finish" in usage.stderr
+    usage = kdc1.run("kpropctl", "renew", "--stash", "--finish", "kdc2.lab.test", check=False)
+    assert usage.returncode == 2 and "either" in usage.stderr
     assert kdc1.run("kpropctl", "renew", "kdc1.lab.test", check=False).returncode == 3
     # A renewal is no propagation: the replica's last result stays what it was.
     assert kdc1.json("kpropctl", "list", "--json")[0]["result"] in ("verified", "unchanged")
