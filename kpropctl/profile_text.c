@@ -64,53 +64,84 @@ add_value(struct buffer *out, const char *value)
     buffer_add_u8(out, '"');
 }
 
-/* What a [realms] section says to clients alone: it comes with krb5.conf. */
-static bool
-is_for_clients(const char *name)
-{
-    static const char *const names[] = { "admin_server",
-                                         "auth_to_local",
-                                         "auth_to_local_names",
-                                         "default_domain",
-                                         "disable_encrypted_timestamp",
-                                         "http_anchors",
-                                         "kdc",
-                                         "kpasswd_server",
-                                         "krb524_server",
-                                         "master_kdc",
-                                         "primary_kdc",
-                                         "sitename",
-                                         "v4_instance_convert",
-                                         "v4_realm" };
+/* The text at work. */
+enum text { CLIENT_TEXT, KDC_TEXT };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        if (strcmp(names[i], name) == 0)
+/* What a [realms] section says to clients alone, and to KDCs alone: either file may have both, as
+ * krb5 reads them as one. */
+static const char of_clients[] =
+    " admin_server auth_to_local auth_to_local_names default_domain"
+    " disable_encrypted_timestamp http_anchors kdc kpasswd_server"
+    " krb524_server master_kdc primary_kdc sitename v4_instance_convert"
+    " v4_realm ";
+static const char of_kdcs[] =
+    " acl_file admin_keytab database_module database_name"
+    " default_principal_expiration default_principal_flags dict_file"
+    " disable_pac encrypted_challenge_indicator host_based_services"
+    " iprop_enable iprop_listen iprop_logfile iprop_master_ulogsize"
+    " iprop_port iprop_replica_poll iprop_resync_timeout iprop_slave_poll"
+    " iprop_ulogsize kadmind_listen kadmind_port kdc_listen kdc_ports"
+    " kdc_tcp_listen kdc_tcp_listen_backlog kdc_tcp_ports key_stash_file"
+    " kpasswd_listen kpasswd_port master_key_name master_key_type max_life"
+    " max_renewable_life no_host_referral reject_bad_transit"
+    " restrict_anonymous_to_tgt spake_preauth_indicator supported_enctypes ";
+static const char kdc_sections[] = " dbdefaults dbmodules kdcdefaults ";
+
+/* NAMES has a blank before and behind each. */
+static bool
+is_among(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *p = strstr(names, name); len > 0 && p != NULL; p = strstr(p + 1, name)) {
+        if (p[-1] == ' ' && p[len] == ' ')
             return true;
     }
     return false;
 }
 
-/* Which of a section's names are wanted. */
-enum wanted { ALL, NO_CLIENTS, NO_SECTIONS };
+/* Does NAME in the section PATH belong to TEXT? */
+static bool
+belongs(enum text text, const char *const *path, size_t depth, const char *name)
+{
+    if (depth == 0)
+        return text == KDC_TEXT || !is_among(kdc_sections, name);
+    if (depth != 2 || strcmp(path[0], "realms") != 0)
+        return true;
+    return !is_among(text == KDC_TEXT ? of_clients : of_kdcs, name);
+}
 
-static bool add_section(profile_t profile, const char **path, size_t depth, enum wanted wanted,
+/* Is VALUES[I] not among those before it? */
+static bool
+is_new(char *const *values, size_t i)
+{
+    for (size_t j = 0; j < i; j++) {
+        if (strcmp(values[j], values[i]) == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool add_section(profile_t profile, const char **path, size_t depth, enum text text,
                         struct buffer *out, struct error *err);
 
 static bool
-add_relations(profile_t profile, const char **path, size_t depth, enum wanted wanted,
+add_relations(profile_t profile, const char **path, size_t depth, enum text text,
               struct buffer *out, struct error *err)
 {
     char **names = NULL, **values;
     long code = profile_get_relation_names(profile, path, &names);
 
     for (size_t i = 0; code == 0 && names != NULL && names[i] != NULL; i++) {
-        if (wanted == NO_CLIENTS && is_for_clients(names[i]))
+        if (!belongs(text, path, depth, names[i]))
             continue;
         path[depth] = names[i];
         path[depth + 1] = NULL;
         values = NULL;
         code = profile_get_values(profile, path, &values);
         for (size_t j = 0; code == 0 && values != NULL && values[j] != NULL; j++) {
+            if (!is_new(values, j))
+                continue;
             indent(out, depth);
             buffer_printf(out, "%s = ", names[i]);
             add_value(out, values[j]);
@@ -123,19 +154,8 @@ add_relations(profile_t profile, const char **path, size_t depth, enum wanted wa
     return no_more(code) || failed(code, err);
 }
 
-/* Files of a profile may each have a section of the same name: to the library they are one. */
 static bool
-is_new(char *const *names, size_t i)
-{
-    for (size_t j = 0; j < i; j++) {
-        if (strcmp(names[j], names[i]) == 0)
-            return false;
-    }
-    return true;
-}
-
-static bool
-add_subsections(profile_t profile, const char **path, size_t depth, enum wanted wanted,
+add_subsections(profile_t profile, const char **path, size_t depth, enum text text,
                 struct buffer *out, struct error *err)
 {
     char **names = NULL;
@@ -143,11 +163,12 @@ add_subsections(profile_t profile, const char **path, size_t depth, enum wanted 
     bool ok = true;
 
     for (size_t i = 0; code == 0 && ok && names != NULL && names[i] != NULL; i++) {
-        if ((wanted == NO_CLIENTS && is_for_clients(names[i])) || !is_new(names, i))
+        /* Each file may have a section of that name: to the library they are one. */
+        if (!belongs(text, path, depth, names[i]) || !is_new(names, i))
             continue;
         path[depth] = names[i];
         path[depth + 1] = NULL;
-        ok = add_section(profile, path, depth + 1, ALL, out, err);
+        ok = add_section(profile, path, depth + 1, text, out, err);
     }
     path[depth] = NULL;
     profile_free_list(names);
@@ -163,8 +184,8 @@ open_section(const char *name, size_t depth, struct buffer *out)
 
 /* The section PATH, DEPTH names deep. */
 static bool
-add_section(profile_t profile, const char **path, size_t depth, enum wanted wanted,
-            struct buffer *out, struct error *err)
+add_section(profile_t profile, const char **path, size_t depth, enum text text, struct buffer *out,
+            struct error *err)
 {
     bool ok;
 
@@ -173,8 +194,8 @@ add_section(profile_t profile, const char **path, size_t depth, enum wanted want
                          path[depth - 1], DEPTH);
     if (depth > 0)
         open_section(path[depth - 1], depth, out);
-    ok = (depth == 0 || add_relations(profile, path, depth, wanted, out, err)) &&
-         (wanted == NO_SECTIONS || add_subsections(profile, path, depth, wanted, out, err));
+    ok = (depth == 0 || add_relations(profile, path, depth, text, out, err)) &&
+         add_subsections(profile, path, depth, text, out, err);
     if (depth > 1) {
         indent(out, depth - 1);
         buffer_add_string(out, "}\n");
@@ -202,7 +223,7 @@ profile_text_client(struct buffer *out, struct error *err)
 
     if (code == 0)
         code = krb5_get_profile(context, &profile);
-    ok = code == 0 ? add_section(profile, path, 0, ALL, out, err) : failed(code, err);
+    ok = code == 0 ? add_section(profile, path, 0, CLIENT_TEXT, out, err) : failed(code, err);
     profile_release(profile);
     krb5_free_context(context);
     return ok && fits(out, "krb5.conf", err);
@@ -210,13 +231,13 @@ profile_text_client(struct buffer *out, struct error *err)
 
 /* [SECTION] NAME alone. */
 static bool
-add_one(profile_t profile, const char *section, const char *name, enum wanted wanted,
-        struct buffer *out, struct error *err)
+add_one(profile_t profile, const char *section, const char *name, struct buffer *out,
+        struct error *err)
 {
     const char *path[DEPTH + 2] = { section, name, NULL };
 
     open_section(section, 1, out);
-    return add_section(profile, path, 2, wanted, out, err);
+    return add_section(profile, path, 2, KDC_TEXT, out, err);
 }
 
 /* Is anything said in [SECTION] NAME, or with NAME NULL in [SECTION] itself? */
@@ -239,7 +260,7 @@ add_top(profile_t profile, const char *section, struct buffer *out, struct error
     const char *path[DEPTH + 2] = { section, NULL };
 
     return !says_something(profile, section, NULL) ||
-           add_section(profile, path, 1, NO_SECTIONS, out, err);
+           add_section(profile, path, 1, KDC_TEXT, out, err);
 }
 
 bool
@@ -256,9 +277,9 @@ profile_text_kdc(const char *realm, struct buffer *out, struct error *err)
     /* What libkdb5 takes when nothing is said is a section with the realm's name. */
     if (code == 0)
         code = profile_get_string(profile, "realms", realm, "database_module", realm, &module);
-    ok = code == 0 ? add_one(profile, "realms", realm, NO_CLIENTS, out, err) &&
+    ok = code == 0 ? add_one(profile, "realms", realm, out, err) &&
                          (!says_something(profile, "dbmodules", module) ||
-                          add_one(profile, "dbmodules", module, ALL, out, err)) &&
+                          add_one(profile, "dbmodules", module, out, err)) &&
                          add_top(profile, "dbdefaults", out, err) &&
                          add_top(profile, "kdcdefaults", out, err)
                    : failed(code, err);

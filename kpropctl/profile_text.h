@@ -11,8 +11,8 @@
 
 /*
  * Append krb5.conf to OUT (initialised by the caller) as libkrb5 understands it: all files that it
- * reads, includes and modules resolved, in an order that lets what counts here count there.
- * Comments are gone, and the marks that keep later files from being read.
+ * reads, includes and modules resolved, in an order that lets what counts here count there, but for
+ * what concerns KDCs alone. Comments are gone, and the marks that keep later files from being read.
  */
 bool profile_text_client(struct buffer *out, struct error *err);
 

@@ -44,12 +44,14 @@ set_up(void **state)
     assert_int_equal(0, access(place->folder, F_OK));
     struct error err;
     assert_true(file_make_folder(path, 0700, &err));
-    snprintf(text, sizeof(text),
-             "includedir %s/more.d\n# a comment\n[libdefaults]\n default_realm = LAB.TEST\n"
-             " odd = \" \\\"quoted\\\"\\ttail \"\n path = C:\\\\x \"y\"\n"
-             "[realms]\n LAB.TEST = {\n  kdc = kdc1.lab.test\n  kdc = kdc2.lab.test\n"
-             "  auth_to_local_names = {\n   alice = al\n  }\n  max_life = 1h\n }\n",
-             place->folder);
+    snprintf(
+        text, sizeof(text),
+        "includedir %s/more.d\n# a comment\n[libdefaults]\n default_realm = LAB.TEST\n"
+        " odd = \" \\\"quoted\\\"\\ttail \"\n path = C:\\\\x \"y\"\n"
+        "[realms]\n LAB.TEST = {\n  kdc = kdc1.lab.test\n  kdc = kdc2.lab.test\n"
+        "  auth_to_local_names = {\n   alice = al\n  }\n  max_life = 1h\n  dict_file = /words\n"
+        " }\n[dbmodules]\n mine = {\n  mapsize = 64\n }\n",
+        place->folder);
     put(place, "first.conf", text);
     put(place, "more.d/piece",
         "[domain_realm]\n .lab.test = LAB.TEST\n[libdefaults]\n rdns = false\n");
@@ -59,7 +61,8 @@ set_up(void **state)
         " OTHER.TEST = {\n  kdc = kdc.other.test\n }\n");
     put(place, "kdc.conf",
         "[kdcdefaults]\n kdc_ports = 88\n"
-        "[realms]\n LAB.TEST = {\n  max_life = 10h\n  database_module = mine\n }\n"
+        "[realms]\n LAB.TEST = {\n  max_life = 10h\n  dict_file = /words\n  database_module = "
+        "mine\n }\n"
         " OTHER.TEST = {\n  max_life = 2h\n }\n"
         "[dbmodules]\n mine = {\n  db_library = klmdb\n }\n theirs = {\n  db_library = db2\n }\n"
         "[logging]\n kdc = FILE:/var/log/kdc\n");
@@ -133,7 +136,9 @@ test_client(void **state)
     assert_non_null(strstr(text, "        auth_to_local_names = {\n            alice = al\n"));
     assert_null(strstr(text, "include"));
     assert_null(strstr(text, "comment"));
-    /* A section is there once: libkrb5 looks into the first of a name alone. */
+    assert_null(strstr(text, "max_life"));
+    assert_null(strstr(text, "dbmodules"));
+    /* A section is there once: older libraries look into the first of a name alone. */
     assert_null(strstr(strstr(text, "LAB.TEST = {") + 1, "LAB.TEST = {"));
     buffer_free(&out);
 }
@@ -153,6 +158,8 @@ test_kdc(void **state)
     assert_string_equal(values(place, text, "realms", "LAB.TEST", "database_module"), "mine");
     assert_string_equal(values(place, text, "dbmodules", "mine", "db_library"), "klmdb");
     assert_string_equal(values(place, text, "kdcdefaults", "kdc_ports", NULL), "88");
+    assert_string_equal(values(place, text, "realms", "LAB.TEST", "dict_file"), "/words");
+    assert_string_equal(values(place, text, "dbmodules", "mine", "mapsize"), "64");
     assert_null(strstr(text, "OTHER.TEST"));
     assert_null(strstr(text, "theirs"));
     assert_null(strstr(text, "kdc1.lab.test"));
