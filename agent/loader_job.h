@@ -27,7 +27,8 @@ struct loader_lockout {
     struct backend_identity identity; /* of the live database as read last */
     bool current;                     /* all of that is in the staged one */
     unsigned follows;                 /* times that it was written again before the promotion */
-    double follow;                    /* seconds that it took to bring in what was written */
+    bool failing;                     /* then with failed logins */
+    double follow;                    /* seconds that it took to bring them in */
     struct error why;                 /* it could not be read */
 };
 

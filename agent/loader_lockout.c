@@ -156,7 +156,7 @@ carry_later(struct loader_job *job, bool failures, bool held, bool *spoilt, stru
 {
     struct loader_lockout *l = &job->lockout;
     char first[PATH_MAX + 16], later[PATH_MAX + 16];
-    uint64_t more;
+    uint64_t more = 0, before = job->outcome->carried;
 
     name_file(job, "lockout", first);
     name_file(job, "lockout.later", later);
@@ -165,6 +165,7 @@ carry_later(struct loader_job *job, bool failures, bool held, bool *spoilt, stru
         l->current = (held ? read_held(job, first, later, &more, err)
                            : read_live(job, first, failures, later, &more, &l->identity, err)) &&
                      (more == 0 || restore(job, later, spoilt, err));
+    l->failing = job->outcome->carried > before;
     return l->current;
 }
 

@@ -21,7 +21,7 @@
 enum { WALK_MS = 10 * 60 * 1000, SPACE_MARGIN = 4 << 20, FOLLOWS = 2 };
 
 /* A login that meets the lock waits for a second (krb5's db2). */
-static const double hold_seconds = 0.5;
+static const double hold_seconds = 2;
 
 /* Take the dump by a name of our own: the next transfer may rename another over FILE. */
 static bool
@@ -228,10 +228,11 @@ static bool
 set_expected(struct loader_job *job, struct backend_expected *expected)
 {
     *expected = (struct backend_expected){ .identity = loader_lockout_expected(job), .arg = job };
-    if (job->lockout.follows >= FOLLOWS && job->lockout.follow < hold_seconds)
+    if (job->lockout.follows >= FOLLOWS) {
+        if (!job->lockout.failing || job->lockout.follow > hold_seconds)
+            return false;
         expected->otherwise = catch_up;
-    else if (job->lockout.follows >= FOLLOWS)
-        return false;
+    }
     return expected->identity != NULL;
 }
 
@@ -292,9 +293,9 @@ load_staging(struct loader_job *job, struct error *err)
 }
 
 /*
- * Who was locked out while the new database was proved shall be so in it, too. Where somebody tries
- * to log in all the time, it is proved for the last time under the lock, unless that takes long:
- * then what happens meanwhile is lost.
+ * Who was locked out while the new database was proved shall be so in it, too. Where somebody
+ * guesses passwords all the time, it is proved for the last time under the lock, unless that takes
+ * long: then what happens meanwhile is lost.
  */
 static bool
 promote_current(struct loader_job *job, struct error *err)
