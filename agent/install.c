@@ -354,6 +354,29 @@ keep_later(const char *path, const char *backup)
         return;
 }
 
+/* Give the staged file its mode: the very file that was written, by its descriptor, as whoever may
+ * write its folder can have put another in its place, or a link to one. */
+static bool
+set_mode(const char *staged, ino_t inode, mode_t mode, struct error *err)
+{
+    int fd = open(staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat st;
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
+
+    if (!ok && errno != ELOOP) {
+        error_errno(err, ERROR_INTERNAL, errno, "cannot open %s", staged);
+    } else if (!ok || !S_ISREG(st.st_mode) || st.st_ino != inode || st.st_nlink != 1) {
+        ok = error_set(err, ERROR_REFUSED, "cannot install %s: another file is in its place",
+                       staged);
+        error_hint(err, "Somebody else writes into that folder; let root alone do so");
+    } else if (fchmod(fd, mode) != 0) {
+        ok = error_errno(err, ERROR_INTERNAL, errno, "cannot set the mode of %s", staged);
+    }
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 /* Rename what is staged; what is not there any more was renamed before. */
 static bool
 commit(const json_t *journal, struct error *err)
@@ -365,11 +388,15 @@ commit(const json_t *journal, struct error *err)
     {
         const char *path = text_of(file, "path"), *staged = text_of(file, "staged");
         mode_t mode = (mode_t)json_integer_value(json_object_get(file, "mode"));
+        ino_t inode = (ino_t)json_integer_value(json_object_get(file, "inode"));
+        struct stat st;
 
-        if (access(staged, F_OK) != 0 && errno == ENOENT)
+        if (lstat(staged, &st) != 0 && errno == ENOENT)
             continue;
+        if (!set_mode(staged, inode, mode, err))
+            return false;
         keep_later(path, text_of(file, "backup"));
-        if (chmod(staged, mode) != 0 || rename(staged, path) != 0)
+        if (rename(staged, path) != 0)
             return error_errno(err, ERROR_INTERNAL, errno, "cannot rename %s to %s", staged, path);
     }
     return sync_folders(journal, err);
@@ -403,15 +430,29 @@ undo(const json_t *journal, struct error *err)
     return true;
 }
 
-/* After a failure: undo, and say so in ERR; what cannot be undone now is left to the journal. */
+/* Does the journal on the disk say that all is to be undone? */
+static bool
+says_undo(const char *folder)
+{
+    struct error ignored;
+    json_t *journal;
+    bool answer = journal_read(folder, &journal, &ignored) && journal != NULL &&
+                  strcmp(text_of(journal, "state"), "commit") != 0;
+
+    json_decref(journal);
+    return answer;
+}
+
+/* After a failure: undo, and say so in ERR; what cannot be undone now is left to the journal. A
+ * full disk has room for no other journal, and needs none as long as nothing was committed. */
 static void
-give_up(const char *folder, json_t *journal, const char *state, struct error *err)
+give_up(const char *folder, json_t *journal, struct error *err)
 {
     struct error why;
 
     error_clear(&why);
-    if (!journal_write(folder, journal, state, &why) || !undo(journal, &why) ||
-        !journal_drop(folder, &why))
+    if ((!says_undo(folder) && !journal_write(folder, journal, "undo", &why)) ||
+        !undo(journal, &why) || !journal_drop(folder, &why))
         error_hint(err, "Undoing it failed too (%s): run the same again, or start the agent",
                    why.text);
 }
@@ -434,12 +475,12 @@ install_files(const char *folder, struct install_file *files, size_t count, stru
     for (size_t i = 0; ok && i < count; i++)
         ok = stage(&files[i], json_array_get(json_object_get(journal, "files"), i), err);
     if (!ok) {
-        give_up(folder, journal, "staging", err);
+        give_up(folder, journal, err);
         goto cleanup;
     }
     ok = journal_write(folder, journal, "commit", err) && commit(journal, err);
     if (!ok) {
-        give_up(folder, journal, "undo", err);
+        give_up(folder, journal, err);
         goto cleanup;
     }
     /* If it stays, whoever finds it finds nothing left to do. */
@@ -462,7 +503,13 @@ install_recover(const char *folder, enum install_recovered *what, struct error *
     if (!journal_read(folder, &journal, err) || journal == NULL)
         return err->code == ERROR_NONE;
     complete = strcmp(text_of(journal, "state"), "commit") == 0;
-    ok = (complete ? commit(journal, err) : undo(journal, err)) && journal_drop(folder, err);
+    ok = complete && commit(journal, err);
+    if (!ok && (!complete || err->code == ERROR_REFUSED)) {
+        /* What was staged is not there to be completed. */
+        ok = (!complete || journal_write(folder, journal, "undo", err)) && undo(journal, err);
+        complete = false;
+    }
+    ok = ok && journal_drop(folder, err);
     if (ok)
         *what = complete ? INSTALL_COMPLETED : INSTALL_UNDONE;
     json_decref(journal);

@@ -398,6 +398,87 @@ test_rename_fails(void **state)
     assert_int_equal(failures, 5);
 }
 
+/* From some write on there is no room, for the journal neither: everything is put back all the
+ * same. */
+static void
+test_disk_full(void **state)
+{
+    struct fixture *f = *state;
+    int failures = 0;
+
+    if (system("strace -V >/dev/null 2>&1") != 0)
+        skip();
+    for (int when = 1; when <= 6; when++) {
+        char command[512];
+
+        put_old(f);
+        snprintf(command, sizeof(command),
+                 "ASAN_OPTIONS=detect_leaks=0 strace -o /dev/null -f "
+                 "-e inject=write:error=ENOSPC:when=%d+ /proc/%d/exe install %s >/dev/null",
+                 when, (int)getpid(), f->folder);
+        if (system(command) == 0) {
+            expect_new(f);
+            continue;
+        }
+        failures++;
+        expect_old(f);
+    }
+    /* Two journals, and three files. */
+    assert_int_equal(failures, 5);
+}
+
+/* Is the journal that of a commit, with the new keytab still beside its target? */
+static bool
+is_committing(struct fixture *f)
+{
+    struct buffer text;
+    struct error err;
+    char path[160];
+    bool is;
+
+    snprintf(path, sizeof(path), "%s/enrolment.journal", f->state);
+    buffer_init(&text, 65536);
+    is = file_read(path, &text, &err) && strstr(buffer_string(&text), "\"commit\"") != NULL &&
+         names_with(f->folder, ".krb5.keytab.kpropctl-") == 1;
+    buffer_free(&text);
+    return is;
+}
+
+/* Who may write into a keytab's folder has put a link in the new one's place: what it points to
+ * stays as it is, and the old files come back. */
+static void
+test_link_in_its_place(void **state)
+{
+    struct fixture *f = *state;
+    enum install_recovered what;
+    char victim[96], path[512];
+    struct dirent *entry;
+    struct error err;
+    DIR *dir;
+
+    for (int stops = 1; !is_committing(f); stops++) {
+        put_old(f);
+        assert_true(kill_at(f, stops));
+    }
+    snprintf(victim, sizeof(victim), "%s/victim", f->folder);
+    assert_true(file_replace(victim, "secret", 6, 0600, &err));
+    dir = opendir(f->folder);
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, ".krb5.keytab.kpropctl-", 22) != 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", f->folder, entry->d_name);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(symlink(victim, path), 0);
+    }
+    closedir(dir);
+    assert_true(install_recover(f->state, &what, &err));
+    assert_int_equal(what, INSTALL_UNDONE);
+    assert_true(holds(victim, "secret", 0600));
+    assert_int_equal(unlink(victim), 0);
+    expect_old(f);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -407,6 +488,8 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_recovery_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rename_fails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_disk_full, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_link_in_its_place, set_up, tear_down),
     };
 
     if (argc == 3 && strcmp(argv[1], "install") == 0)
