@@ -156,6 +156,22 @@ conf_wanted_free(struct conf_wanted *wanted)
     wanted->count = 0;
 }
 
+void
+conf_leave_out(struct conf_wanted *wanted, bool (*drop)(const char *relation, char *const *values))
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < wanted->count; i++) {
+        struct conf_relation *r = &wanted->list[i];
+
+        if (drop(r->names[count_strings(r->names) - 1], r->values))
+            free_relation(r);
+        else
+            wanted->list[kept++] = *r;
+    }
+    wanted->count = kept;
+}
+
 static bool
 add_relation(struct conf_wanted *wanted, const char *const *names, char *const *values,
              enum conf_rule rule, struct error *err)

@@ -73,6 +73,10 @@ bool conf_want(struct conf_wanted *wanted, profile_t profile, const char *const 
                enum conf_rule rule, struct error *err);
 void conf_wanted_free(struct conf_wanted *wanted);
 
+/* Take the relations out of WANTED that DROP says so of, by their own name and values. */
+void conf_leave_out(struct conf_wanted *wanted,
+                    bool (*drop)(const char *relation, char *const *values));
+
 /* Write WANTED in the profile's syntax behind TEXT. */
 void conf_render(const struct conf_wanted *wanted, struct buffer *text);
 

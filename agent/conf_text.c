@@ -136,6 +136,10 @@ follow(struct place *place, const char *line, size_t len, conf_drop_fn *drop, vo
     return false;
 }
 
+/* libprofile reads at most so many characters at once (BUF_SIZE in prof_parse.c): the rest of a
+ * longer line is a line to it. */
+enum { PIECE_MAX = 2047 };
+
 static size_t
 line_length(const char *p, size_t left)
 {
@@ -162,8 +166,10 @@ conf_comment_out(const char *text, size_t len, conf_drop_fn *drop, void *arg, st
 bool
 conf_has_includes(const char *text, size_t len)
 {
-    for (size_t at = 0, n; at < len; at += n + 1) {
+    for (size_t at = 0, n; at < len; at += n) {
         n = line_length(text + at, len - at);
+        n += at + n < len ? 1 : 0;
+        n = n > PIECE_MAX ? PIECE_MAX : n;
         if (is_directive(text + at, n))
             return true;
     }

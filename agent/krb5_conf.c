@@ -248,6 +248,45 @@ move_paths(struct conf_wanted *wanted, const struct kdc_folders *primary,
     return ok;
 }
 
+/* Does an entry of VALUE name an address that is not every host's? */
+static bool
+names_address(const char *value)
+{
+    static const char *const everywhere[] = { "*", "0.0.0.0", "[::]", "::" };
+    static const char between[] = ", \t";
+
+    for (size_t len; *(value += strspn(value, between)) != '\0'; value += len) {
+        bool harmless;
+
+        len = strcspn(value, between);
+        harmless = strspn(value, "0123456789") == len;
+        for (size_t i = 0; !harmless && i < sizeof(everywhere) / sizeof(*everywhere); i++) {
+            size_t n = strlen(everywhere[i]);
+
+            harmless = strncmp(value, everywhere[i], n) == 0 && (len == n || value[n] == ':');
+        }
+        if (!harmless)
+            return true;
+    }
+    return false;
+}
+
+/* The addresses on which the primary listens are its own: with them no KDC would start here. */
+static bool
+is_its_own(const char *relation, char *const *values)
+{
+    static const char *const relations[] = { "kdc_listen",     "kdc_tcp_listen",
+                                             "kdc_ports",      "kdc_tcp_ports",
+                                             "kadmind_listen", "kpasswd_listen",
+                                             "iprop_listen",   NULL };
+
+    for (; is_one_of(relation, relations) && *values != NULL; values++) {
+        if (names_address(*values))
+            return true;
+    }
+    return false;
+}
+
 /* The section of [dbmodules] that is the realm's: named by database_module, else as the realm. */
 static bool
 want_module(struct conf_wanted *wanted, profile_t bundle, const char *realm, struct error *err)
@@ -282,8 +321,9 @@ kdc_conf_plan(const char *path, const char *text, const char *realm,
     ok = conf_want_below(&wanted, bundle, defaults, always_ours, err) &&
          conf_want_below(&wanted, bundle, section, kdc_rule, err) &&
          conf_want_below(&wanted, bundle, db, always_ours, err) &&
-         want_module(&wanted, bundle, realm, err) && move_paths(&wanted, primary, here, err) &&
-         conf_merge(path, &wanted, replace, plan, err);
+         want_module(&wanted, bundle, realm, err) && move_paths(&wanted, primary, here, err);
+    conf_leave_out(&wanted, is_its_own);
+    ok = ok && conf_merge(path, &wanted, replace, plan, err);
     conf_wanted_free(&wanted);
     conf_close(bundle, fd);
     return ok;

@@ -25,7 +25,8 @@ struct kdc_folders {
 };
 
 /*
- * Plan the merge of what TEXT, of the primary's kdc.conf, says of REALM into PATH. Paths below the
+ * Plan the merge of what TEXT, of the primary's kdc.conf, says of REALM into PATH, but for addresses
+ * to listen on. Paths below the
  * PRIMARY's folders are written with those of HERE, and a path that PATH has already stands, as do
  * its [kdcdefaults]. Otherwise as conf_merge.
  */

@@ -260,9 +260,14 @@ static void
 test_refused(void **state)
 {
     const struct folder *f = *state;
+    char text[8192];
 
     refuse_text(f, "include /etc/shadow\n" BUNDLE, "includes");
     refuse_text(f, "includedir\t/etc\n" BUNDLE, "includes");
+    /* libprofile reads 2047 characters at once: what follows is a line to it. */
+    snprintf(text, sizeof(text), "[libdefaults]\n  x = %0*d%s", 2047 - 6, 0,
+             "include /etc/shadow\n" BUNDLE);
+    refuse_text(f, text, "includes");
     refuse_text(f, "module /tmp/evil.so:x\n", "includes");
     refuse_text(f, "[realms]\n\tOTHER.TEST = {\n\t\tkdc = x\n\t}\n", "nothing of realm");
     refuse_text(f, "[realms]\n\tLAB.TEST = {\n\t\tkdc : x\n\t}\n", "cannot read");
@@ -332,6 +337,31 @@ test_kdc_conf(void **state)
     conf_plan_free(&plan);
 }
 
+/* The primary's own addresses would keep a KDC here from starting. */
+static void
+test_addresses(void **state)
+{
+    static const char bundle[] =
+        "[kdcdefaults]\n\tkdc_listen = 10.0.0.1:88\n\tkdc_tcp_listen = 88, *:750 [::]:751\n"
+        "[realms]\n\tLAB.TEST = {\n\t\tkdc_ports = 88 fd00::1\n\t\tmax_life = 10h\n"
+        "\t\tkadmind_listen = kdc1.lab.test:749\n\t\tkdc_tcp_ports = 0.0.0.0,::\n\t}\n";
+    const struct kdc_folders debian = { "/var/lib/krb5kdc", "/etc/krb5kdc" };
+    const struct folder *f = *state;
+    struct conf_plan plan;
+    struct error err;
+    const char *text;
+
+    assert_true(kdc_conf_plan(f->file, bundle, "LAB.TEST", &debian, &debian, false, &plan, &err));
+    text = buffer_string(&plan.text);
+    assert_lacks(text, "kdc_listen");
+    assert_has(text, "kdc_tcp_listen = 88, *:750 [::]:751\n");
+    assert_lacks(text, "kdc_ports");
+    assert_lacks(text, "kadmind_listen");
+    assert_has(text, "kdc_tcp_ports = 0.0.0.0,::\n");
+    assert_has(text, "max_life = 10h\n");
+    conf_plan_free(&plan);
+}
+
 /* RHEL's one folder holds both kinds; on Debian each goes to its own. */
 static void
 test_one_folder_to_two(void **state)
@@ -363,6 +393,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_values_are_quoted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kdc_conf, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_folder_to_two, setup, teardown),
     };
 
