@@ -315,6 +315,18 @@ plan_agent_acl(struct planner *p, struct error *err)
 
 /* --- keys --- */
 
+/* New keys are for a file's owner and group alone, whoever else could read the old ones. */
+static void
+keep_from_others(struct enroll_target *t)
+{
+    size_t len = strlen(t->detail);
+
+    if ((t->mode & 07) == 0)
+        return;
+    t->mode &= ~(mode_t)07;
+    snprintf(t->detail + len, sizeof(t->detail) - len, "; everybody could read it, no more");
+}
+
 /* Plan the keytab PATH, whose lock goes to LOCK. */
 static bool
 plan_keytab(struct planner *p, const char *path, int *lock, struct error *err)
@@ -347,6 +359,7 @@ plan_keytab(struct planner *p, const char *path, int *lock, struct error *err)
     if (merged.kept > 0)
         snprintf(t->detail + strlen(t->detail), sizeof(t->detail) - strlen(t->detail),
                  "; %zu others kept", merged.kept);
+    keep_from_others(t);
     return true;
 }
 
@@ -369,8 +382,9 @@ plan_stash(struct planner *p, struct error *err)
     const struct buffer *stash = &p->bundle->parts[BUNDLE_STASH];
     enum enroll_stash_verdict verdict;
     struct enroll_target *t;
+    struct error ignored;
     struct buffer old;
-    bool ok, same;
+    bool ok, same, known;
 
     if (stash->len == 0)
         return true;
@@ -380,6 +394,7 @@ plan_stash(struct planner *p, struct error *err)
     buffer_init(&old, TEXT_MAX);
     ok = !t->exists || file_read(t->path, &old, err);
     same = t->exists && old.len == stash->len && memcmp(old.data, stash->data, stash->len) == 0;
+    known = ok && (old.len == 0 || enroll_stash_check(&old, path_of(p, "master_key"), &ignored));
     buffer_free_secret(&old);
     if (!ok || same)
         return ok;
@@ -387,8 +402,16 @@ plan_stash(struct planner *p, struct error *err)
         return error_memory(err);
     t->action = t->exists ? ENROLL_REPLACE : ENROLL_CREATE;
     snprintf(t->detail, sizeof(t->detail), "the key of %s", path_of(p, "master_key"));
+    keep_from_others(t);
     if (!t->exists)
         return true;
+    /* A key_stash_file of the bundle's may name any file here. */
+    if (!known && !p->replace) {
+        t->action = ENROLL_CONFLICT;
+        snprintf(t->detail, sizeof(t->detail), "it is no stash file of %s",
+                 path_of(p, "master_key"));
+        return true;
+    }
     if (!enroll_stash_judge(part(p, BUNDLE_REALM), p->plan->paths, stash, &verdict, err))
         return false;
     if (verdict == STASH_LOCKS_OUT && !p->replace) {
@@ -432,7 +455,8 @@ enroll_plan_make(struct bundle *bundle, const struct settings *settings, bool re
         plan->locks[i] = -1;
     snprintf(plan->host_principal, sizeof(plan->host_principal), "host/%s@%s",
              part(&p, BUNDLE_HOST), part(&p, BUNDLE_REALM));
-    return plan_configuration(&p, err) && plan_keytabs(&p, err) && plan_stash(&p, err) &&
+    /* Reading the keytab has to wait for its lock, and trying a stash takes a while. */
+    return plan_configuration(&p, err) && plan_stash(&p, err) && plan_keytabs(&p, err) &&
            plan_lines(&p, "kpropd's access list", path_of(&p, "kpropd_acl"), 0700,
                       part(&p, BUNDLE_KPROPD_ACL), err) &&
            plan_agent_acl(&p, err) && plan_services(&p, err);

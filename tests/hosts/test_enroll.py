@@ -2,10 +2,11 @@
 import os
 import pty
 import subprocess
+import time
 
 import pytest
 
-from enroll_kit import Untouched, changed, enroll, feed, keys, make, mode, others, start
+from enroll_kit import Untouched, bundle, changed, enroll, feed, keys, make, mode, others, start
 from lab import wait_until
 from setup_kit import set_up, ticket
 
@@ -160,6 +161,16 @@ def test_keytab_of_others(kdc1, bare):
     assert keys(bare, backup) == before and mode(bare, backup) == "640 root:mail"
 
 
+def test_keys_that_everybody_could_read(kdc1, bare):
+    """What is new in such a file is for its owner and group alone."""
+    add_key(bare, "HTTP/kdc2.lab.test@LAB.TEST")
+    bare.run("chmod 644 /etc/krb5.keytab; install -m 664 /dev/null /etc/krb5kdc/stash")
+    done = enroll(bare, make(kdc1, bare, "--with-stash")).good()
+    assert mode(bare, "/etc/krb5.keytab") == "640 root:root" and mode(bare, "/etc/krb5kdc/stash") == "660 root:root"
+    for what in ("keytab", "stash"):
+        assert "everybody could read it, no more" in done.files[what]["detail"]
+
+
 def test_other_key_of_the_same_number(kdc1, bare):
     """The key in the bundle is the one in the database: it counts."""
     add_key(bare, "host/kdc2.lab.test@LAB.TEST", kvno=1)
@@ -261,6 +272,46 @@ def test_other_stash(kdc1, bare):
     # And back: the one that opens it needs no word.
     assert enroll(bare, make(kdc1, bare, "--with-stash")).good().files["stash"]["action"] == "replace"
     verified(kdc1, bare)
+
+
+def test_a_file_that_is_no_stash(kdc1, bare):
+    """The bundle's kdc.conf says where the stash is: what else is there does not go, unless asked."""
+    data = make(kdc1, bare, "--with-stash")
+    kdc = bundle.read(data)["kdc.conf"].decode()
+    before = "LAB.TEST = {\n"
+    assert before in kdc
+    data = changed(data, kdc_conf="".join(line for line in kdc.splitlines(True) if "key_stash_file" not in line)
+                   .replace(before, before + "        key_stash_file = /etc/profile.d/../fstab\n"))
+    bare.run("sed -i '/key_stash_file/d' /etc/krb5kdc/kdc.conf; echo '# mine' >>/etc/fstab")
+    with Untouched(bare):
+        enroll(bare, data).failed(3, "fstab: it is no stash file of K/M@LAB.TEST", "--replace")
+
+
+def test_keytab_is_free_while_a_stash_is_tried(kdc1, bare):
+    """That reads a database, which can take long: nobody who needs the keytab waits for it."""
+    enroll(bare, make(kdc1, bare, "--with-stash")).good()
+    verified(kdc1, bare)
+    add_key(bare, "K/M@LAB.TEST", path="/run/other-stash", kvno=1)
+    other = bytes.fromhex(bare.out("od -An -v -tx1 /run/other-stash"))
+    data = changed(make(kdc1, bare, "--with-stash"), stash=other)
+    bare.systemctl("stop", "krb5-kdc", "krb5-kpropd", "kpropctl-agent")
+    holder = bare.python("""
+import fcntl, time
+f = open('/var/lib/krb5kdc/principal.ok', 'r+')
+fcntl.lockf(f, fcntl.LOCK_EX)
+print('locked', flush=True)
+time.sleep(600)""")
+    assert holder.line == "locked"
+    process = start(bare, data)
+    wait_until(lambda: "change.lock" in bare.run("ls /run/kpropctl-agent", check=False).stdout)
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        assert bare.ok("timeout", "2", "klist", "-k"), "somebody keeps the keytab"
+    assert process.poll() is None, process.stdout.read()
+    bare.run("pkill -f '[i]mport fcntl'")
+    holder.wait()
+    told = process.communicate(timeout=30)[0]
+    assert process.returncode == 3 and "it opens the database that is here" in told, told
 
 
 def test_on_the_primary(kdc1, bare):
