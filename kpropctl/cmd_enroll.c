@@ -6,6 +6,7 @@
 #include "kpropctl/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -47,7 +48,8 @@ parse(int argc, char **argv, struct request *request, struct error *err)
     return run_check_hosts(&request->host, 1, err);
 }
 
-/* Keys are for a pipe; a file that they are sent to becomes root's alone. */
+/* Keys are for a pipe; a file that they are sent to becomes root's alone. Looked at before any key
+ * is changed. */
 static bool
 check_output(const char *host, struct error *err)
 {
@@ -62,8 +64,15 @@ check_output(const char *host, struct error *err)
                           "kpropctl-agent enroll",
                           host, host);
     }
-    if (fstat(STDOUT_FILENO, &st) != 0)
-        return error_errno(err, ERROR_USAGE, errno, "cannot write the bundle to standard output");
+    /* A descriptor that was closed was filled with one that cannot be written. */
+    if (fstat(STDOUT_FILENO, &st) != 0 ||
+        (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
+        return error_errno(err, ERROR_FAILED, EBADF, "cannot write the bundle");
+    if (S_ISREG(st.st_mode) && st.st_uid != geteuid()) {
+        error_set(err, ERROR_REFUSED,
+                  "cannot write the bundle: the file that it goes to belongs to somebody else");
+        return error_hint(err, "name a new file in a folder of root's, or send it to the host");
+    }
     if (S_ISREG(st.st_mode) && (st.st_mode & 077) != 0 && fchmod(STDOUT_FILENO, 0600) != 0)
         return error_errno(err, ERROR_REFUSED, errno,
                            "cannot keep others from reading the file that the bundle goes to");

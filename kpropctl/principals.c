@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,8 +42,11 @@ principals_open(const struct realm *realm, struct error *err)
     struct principals *p = calloc(1, sizeof(*p));
     kadm5_config_params params = { .mask = KADM5_CONFIG_REALM, .realm = realm->name };
     static char password[] = "", service[] = KADM5_ADMIN_SERVICE, client[] = "kpropctl/admin";
+    static const struct rlimit no_core = { 0, 0 };
     krb5_error_code code;
 
+    /* From now on there are keys in memory. */
+    setrlimit(RLIMIT_CORE, &no_core);
     if (p == NULL || kadm5_init_krb5_context(&p->context) != 0) {
         free(p);
         error_memory(err);

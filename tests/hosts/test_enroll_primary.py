@@ -147,6 +147,29 @@ def test_a_file_is_for_its_owner_alone(kdc1):
     kdc1.run("umask 022; kpropctl enroll kdc2 >/root/bundle")
     assert kdc1.out("stat", "-c", "%a", "/root/bundle") == "600"
     kdc1.remove("/root/bundle")
+    kdc1.run("install -o nobody -m 600 /dev/null /root/bundle")
+    done = kdc1.run("kpropctl enroll kdc2 >/root/bundle", check=False)
+    assert done.returncode == 3 and "belongs to somebody else" in done.stderr
+    assert kdc1.read("/root/bundle") == ""
+    kdc1.remove("/root/bundle")
+
+
+# Waits for a reader of what it writes, with the keys in its memory: prints what a core of it may be.
+WAITING = """
+import fcntl, os, resource, subprocess, time
+resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
+r, w = os.pipe()
+fcntl.fcntl(w, 1031, 4096)
+os.write(w, bytes(4096))
+with subprocess.Popen(["kpropctl", "enroll", "kdc2.lab.test"], stdout=w) as p:
+    time.sleep(2)
+    print(*(line for line in open(f"/proc/{p.pid}/limits") if "core" in line))
+    p.kill()
+"""
+
+
+def test_no_core(kdc1):
+    assert kdc1.out("/usr/bin/python3", "-c", WAITING).split()[:6] == "Max core file size 0 0".split()
 
 
 @pytest.mark.parametrize("name, status, says", [
@@ -181,7 +204,9 @@ def test_unprivileged(kdc1):
 def test_a_reader_that_is_gone(kdc1):
     done = kdc1.run("bash", "-c", "kpropctl enroll kdc2 | true; exit ${PIPESTATUS[0]}", check=False)
     assert done.returncode in (0, 1)
-    done = kdc1.run("bash", "-c", "kpropctl enroll kdc2 >&-", check=False)
+    before = kdc1.out("kadmin.local", "getprinc", "host/kdc2.lab.test")
+    done = kdc1.run("bash", "-c", "kpropctl enroll --rekey kdc2 >&-", check=False)
+    assert kdc1.out("kadmin.local", "getprinc", "host/kdc2.lab.test") == before
     assert done.returncode == 1 and "cannot write the bundle: Bad file descriptor" in done.stderr
     done = kdc1.run("bash", "-c", "kpropctl enroll kdc2 >/dev/full", check=False)
     assert done.returncode == 1 and "cannot write the bundle" in done.stderr
