@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -421,6 +422,7 @@ enroll_console(const struct verb_call *call, FILE *out, FILE *errors)
     error_clear(&err);
     bundle_init(&e.bundle);
     setrlimit(RLIMIT_CORE, &no_core);
+    umask(022); /* modes are what the plan says, whoever has called */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     ok = read_options(call, &e, &err);

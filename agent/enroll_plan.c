@@ -42,6 +42,21 @@ part(const struct planner *p, enum bundle_part which)
     return bundle_string(p->bundle, which);
 }
 
+/* The target that is the file PATH, its links followed; NULL if none is. */
+static const struct enroll_target *
+find_target(const struct enroll_plan *plan, const char *path)
+{
+    char *real = realpath(path, NULL);
+    const struct enroll_target *found = NULL;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (strcmp(plan->targets[i].path, real == NULL ? path : real) == 0)
+            found = &plan->targets[i];
+    }
+    free(real);
+    return found;
+}
+
 /* A new target for PATH, its links followed; WHAT is in it, and how it is made where it is missing.
  */
 static struct enroll_target *
@@ -55,6 +70,12 @@ add_target(struct planner *p, const char *what, const char *path, mode_t mode, m
     if (p->plan->count == ENROLL_TARGETS || path == NULL || path[0] != '/') {
         error_set(err, ERROR_FAILED, "cannot use %s for the %s: not a file",
                   path == NULL ? "nothing" : path, what);
+        return NULL;
+    }
+    if (find_target(p->plan, path) != NULL) {
+        error_set(err, ERROR_FAILED, "cannot use %s for the %s: it is the %s too", path, what,
+                  find_target(p->plan, path)->what);
+        error_hint(err, "Give each a file of its own, in kdc.conf and agent.conf");
         return NULL;
     }
     *t = (struct enroll_target){
@@ -310,7 +331,8 @@ plan_agent_acl(struct planner *p, struct error *err)
         return (by_default != NULL && strcmp(by_default, primary) == 0) ||
                plan_own_list(p, by_default, err);
     return acl_lets_in(acl, primary, &in, err) &&
-           (in || plan_lines(p, "agent's access list", acl, 0755, part(p, BUNDLE_AGENT_ACL), err));
+           (in || find_target(p->plan, acl) != NULL ||
+            plan_lines(p, "agent's access list", acl, 0755, part(p, BUNDLE_AGENT_ACL), err));
 }
 
 /* --- keys --- */
@@ -372,7 +394,7 @@ plan_keytabs(struct planner *p, struct error *err)
     if (own != NULL && strncmp(own, "FILE:", 5) == 0)
         own += 5;
     return plan_keytab(p, system, &p->plan->locks[0], err) &&
-           (own == NULL || strcmp(own, system) == 0 ||
+           (own == NULL || find_target(p->plan, own) != NULL ||
             plan_keytab(p, own, &p->plan->locks[1], err));
 }
 

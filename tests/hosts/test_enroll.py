@@ -134,7 +134,7 @@ def test_second_realm(kdc1, bare):
 def test_nothing_there(kdc1, bare):
     """Neither krb5.conf nor the KDC's folders."""
     bare.run("rm -rf /etc/krb5.conf /etc/krb5kdc /var/lib/krb5kdc")
-    done = enroll(bare, make(kdc1, bare, "--with-stash")).good()
+    done = enroll(bare, make(kdc1, bare, "--with-stash"), before="umask 777;").good()
     assert set(done.actions().values()) == {"create"}, done
     assert mode(bare, "/etc/krb5kdc") == mode(bare, "/var/lib/krb5kdc") == "700 root:root"
     assert mode(bare, "/etc/krb5.conf") == mode(bare, "/etc/krb5kdc/kdc.conf") == "644 root:root"
@@ -245,6 +245,18 @@ def test_agent_acl_that_is_there(kdc1, bare):
     bare.write("/etc/kpropctl/who", "deny:princ:host/kdc1.lab.test@LAB.TEST\n")
     with Untouched(bare):
         enroll(bare, data).failed(3, "/etc/kpropctl/who denies it")
+
+
+def test_one_file_for_two(kdc1, bare):
+    """The agent's own keytab is a link to the system's, and its list is kpropd's."""
+    data = make(kdc1, bare)
+    add_key(bare, "HTTP/kdc2.lab.test@LAB.TEST")
+    bare.run("ln -s ../krb5.keytab /etc/kpropctl/keytab")
+    bare.write("/etc/kpropctl/agent.conf",
+               "[kpropctl-agent]\n keytab = /etc/kpropctl/keytab\n acl = /etc/krb5kdc/kpropd.acl\n")
+    done = enroll(bare, data).good()
+    assert len(keys(bare)) == 3 and bare.read("/etc/krb5kdc/kpropd.acl") == "host/kdc1.lab.test@LAB.TEST\n"
+    assert done.told["agent"] == "restarted"
 
 
 def test_services(kdc1, bare):
