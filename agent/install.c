@@ -402,6 +402,17 @@ commit(const json_t *journal, struct error *err)
     return sync_folders(journal, err);
 }
 
+/* Where nothing can be written, unlink(2) of a file that is not there says that alone. */
+static bool
+remove_file(const char *path, struct error *err)
+{
+    struct stat st;
+
+    if ((lstat(path, &st) == 0 && unlink(path) == 0) || errno == ENOENT || errno == ENOTDIR)
+        return true;
+    return error_errno(err, ERROR_INTERNAL, errno, "cannot remove %s", path);
+}
+
 /* Make every file what it was before. */
 static bool
 undo(const json_t *journal, struct error *err)
@@ -416,9 +427,8 @@ undo(const json_t *journal, struct error *err)
         if (inode != 0 && is_inode(path, inode) &&
             (backup == NULL ? unlink(path) : rename(backup, path)) != 0)
             return error_errno(err, ERROR_INTERNAL, errno, "cannot put %s back", path);
-        if (unlink(text_of(file, "staged")) != 0 && errno != ENOENT && errno != ENOTDIR)
-            return error_errno(err, ERROR_INTERNAL, errno, "cannot remove %s",
-                               text_of(file, "staged"));
+        if (!remove_file(text_of(file, "staged"), err))
+            return false;
         if (backup != NULL && same_file(backup, path))
             unlink(backup);
     }

@@ -251,9 +251,9 @@ def test_one_file_for_two(kdc1, bare):
     """The agent's own keytab is a link to the system's, and its list is kpropd's."""
     data = make(kdc1, bare)
     add_key(bare, "HTTP/kdc2.lab.test@LAB.TEST")
-    bare.run("ln -s ../krb5.keytab /etc/kpropctl/keytab")
     bare.write("/etc/kpropctl/agent.conf",
                "[kpropctl-agent]\n keytab = /etc/kpropctl/keytab\n acl = /etc/krb5kdc/kpropd.acl\n")
+    bare.run("ln -s ../krb5.keytab /etc/kpropctl/keytab")
     done = enroll(bare, data).good()
     assert len(keys(bare)) == 3 and bare.read("/etc/krb5kdc/kpropd.acl") == "host/kdc1.lab.test@LAB.TEST\n"
     assert done.told["agent"] == "restarted"

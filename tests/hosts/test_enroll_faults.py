@@ -111,6 +111,19 @@ def test_mounted_file(kdc1, bare):
     enroll(bare, data).good()
 
 
+def test_read_only(kdc1, bare):
+    """Nothing can be written there: told, and nothing is left to be undone."""
+    data = make(kdc1, bare)
+    bare.run("mount --bind /etc /etc; mount -o remount,ro,bind /etc")
+    try:
+        refused_by = enroll(bare, data).failed(5, "/etc/.krb5.conf", "Read-only file system")
+        assert "Undoing" not in refused_by.stderr
+        assert not bare.exists("/var/lib/kpropctl-agent/enrolment.journal")
+    finally:
+        bare.run("umount /etc")
+    enroll(bare, data).good()
+
+
 def contents(host):
     """The files that an enrolment touches: kind, mode, owner and content, of those that are there. A keytab's entries
     tell when they were put there; what counts are its keys."""
