@@ -5,10 +5,11 @@
 #include "agent/enroll_plan.h"
 #include "agent/enroll_start.h"
 #include "agent/install.h"
-#include "agent/keytab_merge.h"
 #include "agent/services.h"
 #include "common/bundle.h"
 #include "common/files.h"
+#include "common/keytab_file.h"
+#include "common/keytab_merge.h"
 #include "common/log.h"
 #include "common/systemd.h"
 
@@ -344,7 +345,6 @@ make_data_folder(struct enrolment *e, struct error *err)
 static bool
 take_late_keys(struct enrolment *e, struct error *err)
 {
-    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
     bool ok = true;
 
     for (size_t i = 0; ok && i < e->plan.count; i++) {
@@ -353,7 +353,6 @@ take_late_keys(struct enrolment *e, struct error *err)
 
         if (strcmp(t->what, "keytab") != 0 || t->backup[0] == '\0')
             continue;
-        nanosleep(&nap, NULL);
         ok = keytab_merge_late(t->path, t->backup, &t->seen, &late, err);
         if (late > 0)
             snprintf(t->detail + len, sizeof(t->detail) - len,

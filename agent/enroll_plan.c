@@ -4,10 +4,11 @@
 #include "agent/acl.h"
 #include "agent/enroll_paths.h"
 #include "agent/enroll_stash.h"
-#include "agent/keytab_merge.h"
 #include "agent/kpropd_acl.h"
 #include "agent/krb5_conf.h"
 #include "common/files.h"
+#include "common/keytab_file.h"
+#include "common/keytab_merge.h"
 
 #include <errno.h>
 #include <netdb.h>

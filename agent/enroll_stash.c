@@ -1,9 +1,10 @@
 /* enroll_stash - see enroll_stash.h. */
 #include "agent/enroll_stash.h"
 
-#include "agent/keytab_merge.h"
 #include "common/backend.h"
 #include "common/database.h"
+#include "common/keytab_file.h"
+#include "common/keytab_merge.h"
 #include "common/snapshot.h"
 
 #include <stdint.h>

@@ -138,6 +138,31 @@ file_replace(const char *path, const void *data, size_t len, mode_t mode, struct
     return ok;
 }
 
+void
+file_forget_beside(const char *path)
+{
+    char *target = realpath(path, NULL), *slash = target == NULL ? NULL : strrchr(target, '/');
+    DIR *dir = NULL;
+    struct dirent *entry;
+
+    if (slash != NULL && slash != target) {
+        *slash++ = '\0';
+        dir = opendir(target);
+    }
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        const char *name = entry->d_name;
+        size_t len = strlen(slash);
+
+        /* As name_beside makes it. */
+        if (name[0] == '.' && strncmp(name + 1, slash, len) == 0 && name[len + 1] == '.' &&
+            strlen(name) == len + 8)
+            unlinkat(dirfd(dir), name, 0);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    free(target);
+}
+
 bool
 file_make_folder(const char *path, mode_t mode, struct error *err)
 {

@@ -25,6 +25,12 @@ bool file_read(const char *path, struct buffer *out, struct error *err);
  */
 bool file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
 
+/*
+ * Remove what file_replace of PATH leaves beside it when it is killed. For a PATH with secrets; the
+ * caller holds a lock that keeps others from replacing it now. What cannot be removed stays.
+ */
+void file_forget_beside(const char *path);
+
 /* Make folder PATH and those above it that are missing, each with MODE; an existing one is left
  * alone. */
 bool file_make_folder(const char *path, mode_t mode, struct error *err);

@@ -2,6 +2,8 @@
 #include "common/keytab.h"
 
 #include "common/files.h"
+#include "common/keytab_file.h"
+#include "common/keytab_merge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_MAX = 1 << 20, KVNO_MAX = 65535 };
+enum { KVNO_MAX = 65535 };
 
 void
 keytab_keys_wipe(struct keytab_keys *keys)
@@ -97,15 +99,14 @@ keytab_keys_read(const char *text, struct keytab_keys *keys, struct error *err)
                      "cannot read the keys: not a version and keys as 'ENCTYPE:HEX'");
 }
 
-/* One keytab at work. */
+/* One keytab at work, its content in memory. */
 struct work {
     const char *file; /* as the caller names it */
-    char *target;     /* what it is behind links; malloced */
-    char temp[PATH_MAX];
-    struct stat before; /* of target; all 0 where there is none */
+    int lock;         /* of it, or -1 where there is none */
+    struct stat before;
     krb5_context context;
     krb5_principal principal;
-    krb5_keytab keytab; /* of temp */
+    struct keytab_memory memory;
 };
 
 static bool
@@ -118,126 +119,75 @@ failed(const struct work *w, krb5_error_code code, struct error *err)
     return false;
 }
 
-/* TARGET's content, or the version alone that begins an empty keytab, into TEMP: root's, 0600. */
-static bool
-copy_aside(struct work *w, struct error *err)
-{
-    static const unsigned char empty[] = { 5, 2 };
-    struct buffer content;
-    struct error missing;
-    bool ok = true;
-    int fd;
-
-    buffer_init(&content, FILE_MAX);
-    if (!file_read(w->target, &content, &missing) && errno != ENOENT) {
-        *err = missing;
-        buffer_free_secret(&content);
-        return false;
-    }
-    if (content.len == 0)
-        ok = buffer_add(&content, empty, sizeof(empty));
-    unlink(w->temp);
-    fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    ok = ok && fd >= 0 && write(fd, content.data, content.len) == (ssize_t)content.len;
-    if (!ok)
-        error_errno(err, ERROR_INTERNAL, errno, "cannot write %s", w->temp);
-    if (fd >= 0)
-        close(fd);
-    buffer_free_secret(&content);
-    return ok;
-}
-
-static bool
-name_target(struct work *w, struct error *err)
-{
-    const char *slash;
-
-    w->target = realpath(w->file, NULL);
-    if (w->target == NULL && errno == ENOENT)
-        w->target = strdup(w->file);
-    slash = w->target == NULL ? NULL : strrchr(w->target, '/');
-    if (slash == NULL)
-        return error_set(err, ERROR_FAILED, "cannot change keytab %s: no path of a file", w->file);
-    if (stat(w->target, &w->before) != 0)
-        memset(&w->before, 0, sizeof(w->before));
-    if (snprintf(w->temp, sizeof(w->temp), "%.*s/.%s.kpropctl", (int)(slash - w->target), w->target,
-                 slash + 1) < (int)sizeof(w->temp))
-        return true;
-    return error_set(err, ERROR_FAILED, "cannot change keytab %s: name too long", w->file);
-}
-
 static void
 end(struct work *w)
 {
-    if (w->keytab != NULL)
-        krb5_kt_close(w->context, w->keytab);
+    if (w->context != NULL)
+        keytab_memory_close(w->context, &w->memory);
     krb5_free_principal(w->context, w->principal);
     krb5_free_context(w->context);
-    if (w->temp[0] != '\0')
-        unlink(w->temp);
-    free(w->target);
+    if (w->lock >= 0)
+        close(w->lock);
 }
 
-/* Open a copy of FILE for changes to PRINCIPAL. */
+/* Lock FILE and take its content for changes to PRINCIPAL. */
 static bool
 begin(struct work *w, const char *file, const char *principal, struct error *err)
 {
-    char name[PATH_MAX + 8];
+    struct buffer content;
     krb5_error_code code;
+    bool ok;
 
     memset(w, 0, sizeof(*w));
     w->file = file;
+    w->memory.fd = w->lock = -1;
     if (krb5_init_context(&w->context) != 0)
         return error_set(err, ERROR_USAGE, "cannot read krb5.conf");
     code = krb5_parse_name(w->context, principal, &w->principal);
     if (code != 0)
         return failed(w, code, err);
-    if (!name_target(w, err) || !copy_aside(w, err))
+    w->lock = keytab_lock(file, KEYTAB_LOCK_MS, err);
+    if (w->lock < 0 && errno != ENOENT)
         return false;
-    snprintf(name, sizeof(name), "FILE:%s", w->temp);
-    code = krb5_kt_resolve(w->context, name, &w->keytab);
-    return code == 0 || failed(w, code, err);
+    error_clear(err);
+    if (w->lock >= 0)
+        file_forget_beside(file);
+    buffer_init(&content, KEYTAB_MAX);
+    ok = (w->lock < 0 || (file_read(file, &content, err) && fstat(w->lock, &w->before) == 0)) &&
+         keytab_memory_open(w->context, &content, &w->memory, err);
+    buffer_free_secret(&content);
+    return ok;
 }
 
+/* Whoever waited for the lock has the old file open, and writes into that. */
 static bool
-unchanged(const struct work *w)
+take_late(struct work *w, struct error *err)
 {
-    struct stat now;
+    struct flock unlock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+    char old[64];
+    size_t late;
 
-    if (stat(w->target, &now) != 0)
-        return errno == ENOENT && w->before.st_ino == 0;
-    return now.st_ino == w->before.st_ino && now.st_dev == w->before.st_dev &&
-           now.st_size == w->before.st_size && now.st_mtim.tv_sec == w->before.st_mtim.tv_sec &&
-           now.st_mtim.tv_nsec == w->before.st_mtim.tv_nsec;
+    if (w->lock < 0)
+        return true;
+    snprintf(old, sizeof(old), "/proc/self/fd/%d", w->lock);
+    if (fcntl(w->lock, F_OFD_SETLK, &unlock) != 0)
+        return error_errno(err, ERROR_INTERNAL, errno, "cannot unlock keytab %s", w->file);
+    return keytab_merge_late(w->file, old, &w->before, &late, err);
 }
 
-/* Put the copy in the place of the file, unless somebody else has written that meanwhile. */
+/* Put what is in memory in the place of the file. */
 static bool
 install(struct work *w, struct error *err)
 {
-    const struct stat *st = &w->before;
-    krb5_error_code code = krb5_kt_close(w->context, w->keytab);
+    mode_t mode = w->lock < 0 ? 0600 : w->before.st_mode & 07777;
+    struct buffer content;
+    bool ok;
 
-    w->keytab = NULL;
-    if (code != 0)
-        return failed(w, code, err);
-    if (st->st_ino != 0 && ((st->st_uid != geteuid() || st->st_gid != getegid())
-                                ? chown(w->temp, st->st_uid, st->st_gid)
-                                : 0) != 0)
-        return error_errno(err, ERROR_INTERNAL, errno, "cannot give %s to its owner", w->temp);
-    if (chmod(w->temp, st->st_ino != 0 ? st->st_mode & 07777 : 0600) != 0)
-        return error_errno(err, ERROR_INTERNAL, errno, "cannot protect %s", w->temp);
-    if (!file_sync(w->temp, err))
-        return false;
-    if (!unchanged(w)) {
-        error_set(err, ERROR_UNREACHABLE, "cannot change keytab %s: somebody else just did",
-                  w->file);
-        return error_hint(err, "try again");
-    }
-    if (rename(w->temp, w->target) != 0)
-        return error_errno(err, ERROR_INTERNAL, errno, "cannot replace keytab %s", w->file);
-    w->temp[0] = '\0';
-    return file_sync_folder_of(w->target, err);
+    buffer_init(&content, KEYTAB_MAX);
+    ok = keytab_memory_read(&w->memory, &content, err) &&
+         file_replace(w->file, content.data, content.len, mode, err) && take_late(w, err);
+    buffer_free_secret(&content);
+    return ok;
 }
 
 /* What entries of the principal are asked about. */
@@ -271,12 +221,12 @@ look(struct work *w, enum which which, unsigned kvno, const struct keytab_keys *
 {
     krb5_keytab_entry entry;
     krb5_kt_cursor cursor;
-    krb5_error_code code = krb5_kt_start_seq_get(w->context, w->keytab, &cursor);
+    krb5_error_code code = krb5_kt_start_seq_get(w->context, w->memory.keytab, &cursor);
 
     *count = *same = 0;
     if (code != 0)
         return failed(w, code, err);
-    while ((code = krb5_kt_next_entry(w->context, w->keytab, &entry, &cursor)) == 0) {
+    while ((code = krb5_kt_next_entry(w->context, w->memory.keytab, &entry, &cursor)) == 0) {
         if (concerns(w, &entry, which, kvno)) {
             *same += is_one_of(&entry.key, keys);
             if ((*count)++ == 0 && found != NULL) {
@@ -286,7 +236,7 @@ look(struct work *w, enum which which, unsigned kvno, const struct keytab_keys *
         }
         krb5_free_keytab_entry_contents(w->context, &entry);
     }
-    krb5_kt_end_seq_get(w->context, w->keytab, &cursor);
+    krb5_kt_end_seq_get(w->context, w->memory.keytab, &cursor);
     return code == KRB5_KT_END || failed(w, code, err);
 }
 
@@ -307,7 +257,7 @@ remove_entries(struct work *w, enum which which, unsigned kvno, unsigned *remove
         }
         if (count == 0)
             return true;
-        code = krb5_kt_remove_entry(w->context, w->keytab, &entry);
+        code = krb5_kt_remove_entry(w->context, w->memory.keytab, &entry);
         krb5_free_keytab_entry_contents(w->context, &entry);
         if (code != 0)
             return failed(w, code, err);
@@ -336,7 +286,7 @@ add_key(struct work *w, unsigned kvno, const struct keytab_key *key, struct erro
                                  .contents = contents };
     code = krb5_timeofday(w->context, &entry.timestamp);
     if (code == 0)
-        code = krb5_kt_add_entry(w->context, w->keytab, &entry);
+        code = krb5_kt_add_entry(w->context, w->memory.keytab, &entry);
     explicit_bzero(contents, sizeof(contents));
     return code == 0 || failed(w, code, err);
 }

@@ -1,5 +1,7 @@
 /* keytab: one principal's keys change, all else stays; a line of keys is read or refused. */
+#include "common/files.h"
 #include "common/keytab.h"
+#include "common/keytab_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -116,6 +119,75 @@ test_put(void **state)
     assert_true(put(ME, 3, 0xd));
     assert_string_equal(entries(ME), "2:18:a 2:17:a 3:18:d 3:17:d");
     assert_string_equal(entries(OTHER), "3:18:b 3:17:b");
+}
+
+/* Somebody holds the lock, and writes CONTENT before giving it back. */
+static pid_t
+slow_writer(const struct buffer *content)
+{
+    int ready[2], lock;
+    struct error err;
+    pid_t child;
+    char byte;
+
+    assert_int_equal(pipe(ready), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        lock = keytab_lock(file, 0, &err);
+        if (lock < 0 || write(ready[1], "x", 1) != 1 || usleep(200 * 1000) != 0 ||
+            pwrite(lock, content->data, content->len, 0) != (ssize_t)content->len)
+            _exit(1);
+        _exit(0);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return child;
+}
+
+static void
+test_waits_for_a_writer(void **state)
+{
+    struct buffer both;
+    struct error err;
+    int status;
+    pid_t child;
+
+    (void)state;
+    put(ME, 2, 0xa);
+    put(OTHER, 3, 0xb);
+    buffer_init(&both, KEYTAB_MAX);
+    assert_true(file_read(file, &both, &err));
+    unlink(file);
+    put(ME, 2, 0xa);
+    child = slow_writer(&both);
+    assert_true(put(ME, 4, 0xd));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_string_equal(entries(OTHER), "3:18:b 3:17:b");
+    assert_string_equal(entries(ME), "2:18:a 2:17:a 4:18:d 4:17:d");
+    buffer_free_secret(&both);
+}
+
+/* A change that was killed leaves keys beside the file: the next one removes them, and no other. */
+static void
+test_debris(void **state)
+{
+    static const char *const names[] = { ".keytab.a1B2c3", ".keytab.bak", "keytab.a1B2c3" };
+    char path[192];
+
+    (void)state;
+    put(ME, 2, 0xa);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        assert_int_equal(link(file, path), 0);
+    }
+    assert_false(put(ME, 2, 0xa));
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        assert_int_equal(access(path, F_OK), i == 0 ? -1 : 0);
+    }
 }
 
 static void
@@ -270,6 +342,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_put, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_waits_for_a_writer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_debris, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mode_and_link, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_drop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_keys, set_up, tear_down),

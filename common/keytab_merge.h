@@ -2,8 +2,8 @@
  * keytab_merge - new entries into a keytab that may hold other services' keys, by libkrb5's keytab
  * API. Nothing secret is in any file but the keytab itself: the merging is done in memory.
  */
-#ifndef KPC_AGENT_KEYTAB_MERGE_H
-#define KPC_AGENT_KEYTAB_MERGE_H
+#ifndef KPC_KEYTAB_MERGE_H
+#define KPC_KEYTAB_MERGE_H
 
 #include "common/buffers.h"
 #include "common/errors.h"
@@ -11,9 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
-
-/* A keytab larger than this is refused. */
-#define KEYTAB_MAX (1u << 20)
 
 /* What merging did, in entries. */
 struct keytab_merged {
@@ -33,14 +30,6 @@ struct keytab_merged {
  */
 bool keytab_merge(const struct buffer *old, const struct buffer *add, const char *principal,
                   struct buffer *out, struct keytab_merged *merged, struct error *err);
-
-/*
- * Take the lock that libkrb5's writers take on keytab PATH, within TIMEOUT_MS, so that no ktadd
- * falls between reading it and renaming another over it. Returns the descriptor, which unlocks when
- * closed, or -1: ERROR_UNREACHABLE when another process holds it. A missing file, ERROR_FAILED with
- * errno left at ENOENT, has no lock.
- */
-int keytab_lock(const char *path, int timeout_ms, struct error *err);
 
 /*
  * Who waited for the lock of a keytab that was renamed away meanwhile has written into that one:

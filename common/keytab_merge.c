@@ -1,12 +1,8 @@
-/*
- * keytab_merge - see keytab_merge.h.
- *
- * libkrb5 works on files: both keytabs are put in memory files (memfd_create), which it opens as
- * /proc/self/fd/N.
- */
-#include "agent/keytab_merge.h"
+/* keytab_merge - see keytab_merge.h. */
+#include "common/keytab_merge.h"
 
 #include "common/files.h"
+#include "common/keytab_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ADD_MAX = 4096, LOCK_TIMEOUT_MS = 30 * 1000 };
-
-/* The head of a keytab of the format that everybody writes since 1996. */
-static const unsigned char HEAD[2] = { 5, 2 };
+enum { ADD_MAX = 4096 };
 
 static bool
 krb5_failed(krb5_context context, krb5_error_code code, int kind, const char *what,
@@ -33,58 +26,6 @@ krb5_failed(krb5_context context, krb5_error_code code, int kind, const char *wh
     error_set(err, kind, "cannot %s: %s", what, text);
     krb5_free_error_message(context, text);
     return false;
-}
-
-/* Some bytes as a keytab that libkrb5 can open. */
-struct memory_keytab {
-    int fd;
-    krb5_keytab keytab;
-};
-
-static void
-memory_close(krb5_context context, struct memory_keytab *m)
-{
-    if (m->keytab != NULL)
-        krb5_kt_close(context, m->keytab);
-    if (m->fd >= 0)
-        close(m->fd);
-    *m = (struct memory_keytab){ .fd = -1 };
-}
-
-static bool
-memory_open(krb5_context context, const struct buffer *content, struct memory_keytab *m,
-            struct error *err)
-{
-    bool empty = content == NULL || content->len == 0;
-    const void *data = empty ? HEAD : content->data;
-    size_t len = empty ? sizeof(HEAD) : content->len;
-    char name[64];
-
-    m->keytab = NULL;
-    m->fd = memfd_create("keytab", MFD_CLOEXEC);
-    snprintf(name, sizeof(name), "FILE:/proc/self/fd/%d", m->fd);
-    if (m->fd >= 0 && write(m->fd, data, len) == (ssize_t)len &&
-        krb5_kt_resolve(context, name, &m->keytab) == 0)
-        return true;
-    error_errno(err, ERROR_INTERNAL, errno, "cannot put a keytab in memory");
-    memory_close(context, m);
-    return false;
-}
-
-static bool
-memory_read(const struct memory_keytab *m, struct buffer *out, struct error *err)
-{
-    struct stat st;
-    unsigned char *p;
-
-    if (fstat(m->fd, &st) != 0 || (size_t)st.st_size > KEYTAB_MAX ||
-        (p = buffer_reserve(out, (size_t)st.st_size)) == NULL)
-        return error_set(err, ERROR_FAILED, "cannot merge keytabs: larger than %u bytes",
-                         KEYTAB_MAX);
-    if (pread(m->fd, p, (size_t)st.st_size, 0) != st.st_size)
-        return error_errno(err, ERROR_INTERNAL, errno, "cannot read a keytab in memory");
-    out->len += (size_t)st.st_size;
-    return true;
 }
 
 /* Entries of one keytab, in its order. */
@@ -158,7 +99,7 @@ is_whole(const struct buffer *keytab)
     struct cursor c;
 
     cursor_init(&c, keytab->data, keytab->len);
-    if (cursor_u8(&c) != HEAD[0] || cursor_u8(&c) != HEAD[1])
+    if (cursor_u16(&c) != 0x0502)
         return false;
     while (c.left > 0 && !c.failed) {
         int64_t len = (int32_t)cursor_u32(&c);
@@ -241,7 +182,7 @@ repeated(krb5_context context, const struct entries *e, size_t i)
 
 static bool
 merge_all(krb5_context context, const struct entries *old, const struct entries *add,
-          const struct memory_keytab *into, struct keytab_merged *merged, struct error *err)
+          const struct keytab_memory *into, struct keytab_merged *merged, struct error *err)
 {
     krb5_error_code code = 0;
 
@@ -257,7 +198,7 @@ bool
 keytab_merge(const struct buffer *old, const struct buffer *add, const char *principal,
              struct buffer *out, struct keytab_merged *merged, struct error *err)
 {
-    struct memory_keytab into = { .fd = -1 }, from = { .fd = -1 };
+    struct keytab_memory into = { .fd = -1 }, from = { .fd = -1 };
     struct entries was = { 0 }, new = { 0 };
     krb5_context context = NULL;
     bool ok;
@@ -267,92 +208,70 @@ keytab_merge(const struct buffer *old, const struct buffer *add, const char *pri
         return error_set(err, ERROR_USAGE, "cannot read krb5.conf");
     ok = (is_whole(add) ||
           error_set(err, ERROR_REFUSED, "cannot read the new keytab: it is none, or cut off")) &&
-         memory_open(context, add, &from, err) &&
+         keytab_memory_open(context, add, &from, err) &&
          entries_read(context, from.keytab, "read the new keytab", ERROR_REFUSED, &new, err) &&
-         check_added(context, &new, principal, err) && memory_open(context, old, &into, err) &&
+         check_added(context, &new, principal, err) &&
+         keytab_memory_open(context, old, &into, err) &&
          entries_read(context, into.keytab, "read the old keytab", ERROR_FAILED, &was, err) &&
-         merge_all(context, &was, &new, &into, merged, err) && memory_read(&into, out, err);
+         merge_all(context, &was, &new, &into, merged, err) && keytab_memory_read(&into, out, err);
     entries_free(context, &was);
     entries_free(context, &new);
-    memory_close(context, &into);
-    memory_close(context, &from);
+    keytab_memory_close(context, &into);
+    keytab_memory_close(context, &from);
     krb5_free_context(context);
     return ok;
 }
 
-/* Lock FD as krb5_lock_file does (lib/krb5/os/lock_file.c). */
+/* The entries that OLD alone has, to PATH, whose lock is held. */
 static bool
-lock_fd(int fd, const char *path, int timeout_ms, struct error *err)
+merge_into(const char *path, const char *old, size_t *late, struct error *err)
 {
-    static const struct timespec nap = { 0, 20 * 1000 * 1000 };
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct buffer there, here, both;
+    struct keytab_merged merged;
+    struct stat st;
+    bool ok;
 
-    for (int waited = 0; fcntl(fd, F_OFD_SETLK, &lock) != 0; waited += 20) {
-        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
-            return error_errno(err, ERROR_FAILED, errno, "cannot lock keytab %s", path);
-        if (waited >= timeout_ms)
-            return error_set(err, ERROR_UNREACHABLE,
-                             "cannot lock keytab %s: another process holds its lock", path);
-        nanosleep(&nap, NULL);
+    buffer_init(&there, KEYTAB_MAX);
+    buffer_init(&here, KEYTAB_MAX);
+    buffer_init(&both, KEYTAB_MAX);
+    ok = file_read(old, &there, err) && file_read(path, &here, err) &&
+         keytab_merge(&there, &here, NULL, &both, &merged, err);
+    if (ok && stat(path, &st) != 0)
+        ok = error_errno(err, ERROR_FAILED, errno, "cannot look at keytab %s", path);
+    if (ok && merged.kept > 0) {
+        ok = file_replace(path, both.data, both.len, st.st_mode & 07777, err);
+        *late = ok ? merged.kept : 0;
     }
-    return true;
-}
-
-int
-keytab_lock(const char *path, int timeout_ms, struct error *err)
-{
-    for (;;) {
-        struct stat mine, now;
-        int saved, fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-        if (fd < 0) {
-            saved = errno;
-            error_errno(err, ERROR_FAILED, saved, "cannot open keytab %s", path);
-            errno = saved;
-            return -1;
-        }
-        if (!lock_fd(fd, path, timeout_ms, err)) {
-            close(fd);
-            errno = EAGAIN;
-            return -1;
-        }
-        if (fstat(fd, &mine) != 0 || stat(path, &now) != 0 ||
-            (mine.st_dev == now.st_dev && mine.st_ino == now.st_ino))
-            return fd;
-        close(fd); /* another was renamed over it while this one was waited for */
-    }
+    buffer_free_secret(&there);
+    buffer_free_secret(&here);
+    buffer_free_secret(&both);
+    return ok;
 }
 
 bool
 keytab_merge_late(const char *path, const char *old, const struct stat *seen, size_t *late,
                   struct error *err)
 {
-    struct buffer there, here, both;
-    struct keytab_merged merged;
+    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
+    int lock = -1, old_lock;
     struct stat st;
     bool ok;
-    int lock;
 
     *late = 0;
-    if (stat(old, &st) != 0 ||
-        (st.st_size == seen->st_size && st.st_mtim.tv_sec == seen->st_mtim.tv_sec &&
-         st.st_mtim.tv_nsec == seen->st_mtim.tv_nsec))
-        return true;
-    lock = keytab_lock(path, LOCK_TIMEOUT_MS, err);
-    if (lock < 0)
+    /* Those who wait for the old one's lock come first: then it is ours, and they have written. */
+    nanosleep(&nap, NULL);
+    old_lock = keytab_lock(old, KEYTAB_LOCK_MS, err);
+    if (old_lock < 0)
         return false;
-    buffer_init(&there, KEYTAB_MAX);
-    buffer_init(&here, KEYTAB_MAX);
-    buffer_init(&both, KEYTAB_MAX);
-    ok = file_read(old, &there, err) && file_read(path, &here, err) &&
-         keytab_merge(&there, &here, NULL, &both, &merged, err) && fstat(lock, &st) == 0;
-    if (ok && merged.kept > 0) {
-        ok = file_replace(path, both.data, both.len, st.st_mode & 07777, err);
-        *late = ok ? merged.kept : 0;
+    ok = fstat(old_lock, &st) == 0 ||
+         error_errno(err, ERROR_FAILED, errno, "cannot look at keytab %s", old);
+    if (ok && (st.st_size != seen->st_size || st.st_mtim.tv_sec != seen->st_mtim.tv_sec ||
+               st.st_mtim.tv_nsec != seen->st_mtim.tv_nsec)) {
+        lock = keytab_lock(path, KEYTAB_LOCK_MS, err);
+        ok = lock >= 0 && merge_into(path, old, late, err);
     }
-    close(lock);
-    buffer_free_secret(&there);
-    buffer_free_secret(&here);
-    buffer_free_secret(&both);
+    if (lock >= 0)
+        close(lock);
+    close(old_lock);
     return ok;
 }
