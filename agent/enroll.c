@@ -15,6 +15,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <signal.h>
 #include <string.h>
@@ -30,6 +31,9 @@ enum {
 
     NAME_SIZE = 256
 };
+
+/* In the agent's folder, from before the first file is new until an agent was started after it. */
+#define RESTART "enrolment.restart"
 
 /* One enrolment. */
 struct enrolment {
@@ -321,6 +325,47 @@ install(struct enrolment *e, struct error *err)
     return ok;
 }
 
+/* --- what a killed enrolment may have left to be done: the agent's restart --- */
+
+static const char *
+restart_path(const struct settings *settings, char *path, size_t size)
+{
+    snprintf(path, size, "%s/" RESTART, settings->state);
+    return path;
+}
+
+static bool
+want_restart(const struct settings *settings, struct error *err)
+{
+    char path[PATH_MAX];
+    int fd;
+
+    if (!file_make_folder(settings->state, 0700, err))
+        return false;
+    restart_path(settings, path, sizeof(path));
+    fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_errno(err, ERROR_INTERNAL, errno, "cannot write %s", path);
+    close(fd);
+    return file_sync_folder_of(path, err);
+}
+
+static bool
+restart_is_wanted(const struct settings *settings)
+{
+    char path[PATH_MAX];
+
+    return access(restart_path(settings, path, sizeof(path)), F_OK) == 0;
+}
+
+static void
+forget_restart(const struct settings *settings)
+{
+    char path[PATH_MAX];
+
+    unlink(restart_path(settings, path, sizeof(path)));
+}
+
 /* kpropd receives into a folder that it does not make. */
 static bool
 make_data_folder(struct enrolment *e, struct error *err)
@@ -364,8 +409,14 @@ take_late_keys(struct enrolment *e, struct error *err)
 static bool
 start_agent(struct enrolment *e, bool changed, struct error *err)
 {
-    if (!e->no_start)
-        return enroll_start(changed, &e->report.agent, &e->report.agent_text, err);
+    if (!e->no_start) {
+        changed = changed || restart_is_wanted(e->settings);
+        if (!enroll_start(changed, &e->report.agent, &e->report.agent_text, err))
+            return false;
+        if (e->report.agent_text == NULL)
+            forget_restart(e->settings);
+        return true;
+    }
     e->report.agent = "not started";
     e->report.agent_text = "as asked for; restart it before setup-slave";
     return true;
@@ -383,7 +434,8 @@ change(struct enrolment *e, bool *changed, struct error *err)
     ok = ok && refuse_conflicts(e, err);
     if (ok && !e->dry_run) {
         *changed = enroll_plan_count(&e->plan, ENROLL_UNCHANGED) < e->plan.count;
-        ok = make_data_folder(e, err) && install(e, err);
+        ok = make_data_folder(e, err) && (!*changed || want_restart(e->settings, err)) &&
+             install(e, err);
         e->report.installed = ok;
         if (ok && *changed)
             log_notice("enrolled as a replica of realm %s", e->report.realm);
@@ -460,6 +512,7 @@ enroll_recover(const struct settings *settings)
     int fd;
 
     error_clear(&err);
+    forget_restart(settings);
     if (!install_pending(settings->state))
         return false;
     if (!verbs_lock_changes(settings, "the recovery of an enrolment", 0, &fd, &err)) {

@@ -212,6 +212,19 @@ def test_killed_then_enrolled(kdc1, bare):
     assert told == {"undone", "completed", None}
 
 
+def test_killed_before_the_restart(kdc1, bare):
+    """The agent that runs knows nothing of what is new: the next enrolment, which finds all in place, restarts it."""
+    data = make(kdc1, bare)
+    enroll(bare, data, "--no-start").good()
+    assert enroll(bare, data).good().told["agent"] == "restarted"
+    assert enroll(bare, data).good().told["agent"] == "running"
+    bare.run("rm /etc/krb5.keytab /etc/krb5kdc/kpropd.acl")
+    feed(bare, data, agent="strace -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=3 kpropctl-agent")
+    done = enroll(bare, data).good()
+    assert done.told["recovered"] == "completed" and set(done.actions().values()) == {"unchanged"}, done
+    assert done.told["agent"] == "restarted"
+
+
 def test_power_cut(kdc1, bare):
     """Between two renames: the boot completes it, and the host can be set up."""
     strikes = Strikes(kdc1, bare)
