@@ -279,12 +279,22 @@ indent(struct buffer *text, size_t depth)
         buffer_add_string(text, "\t");
 }
 
+/* How many sections PATH (ended by NULL) has before its last name; 0 for NULL. */
+static size_t
+depth_of(const char *const *path)
+{
+    size_t n = 0;
+
+    while (path != NULL && path[n] != NULL)
+        n++;
+    return n > 0 ? n - 1 : 0;
+}
+
 /* Close the sections of FROM that are not TO's, open those of TO that are not FROM's. */
 static void
-move_to(char *const *from, char *const *to, struct buffer *text)
+move_to(const char *const *from, const char *const *to, struct buffer *text)
 {
-    size_t old = from == NULL ? 0 : count_strings(from) - 1, new = count_strings(to) - 1;
-    size_t same = 0;
+    size_t old = depth_of(from), new = depth_of(to), same = 0;
 
     while (same < old && same < new &&strcmp(from[same], to[same]) == 0)
         same++;
@@ -318,27 +328,24 @@ render_values(const struct conf_relation *r, char *const *values, char *const *b
     }
 }
 
-static void
-close_all(char *const *names, struct buffer *text)
+static const char *const *
+names_of(const struct conf_relation *r)
 {
-    for (size_t i = count_strings(names) - 1; i > 1; i--) {
-        indent(text, i - 1);
-        buffer_add_string(text, "}\n");
-    }
+    return (const char *const *)(uintptr_t)r->names;
 }
 
 void
 conf_render(const struct conf_wanted *wanted, struct buffer *text)
 {
-    char *const *at = NULL;
+    static const char *const nowhere[] = { "", NULL };
+    const char *const *at = nowhere;
 
     for (size_t i = 0; i < wanted->count; i++) {
-        move_to(at, wanted->list[i].names, text);
+        move_to(at, names_of(&wanted->list[i]), text);
         render_values(&wanted->list[i], wanted->list[i].values, NULL, text);
-        at = wanted->list[i].names;
+        at = names_of(&wanted->list[i]);
     }
-    if (at != NULL)
-        close_all(at, text);
+    move_to(at, nowhere, text);
 }
 
 /* What is to be done about one relation. */
@@ -404,6 +411,7 @@ struct merge {
     profile_t profile;    /* the file as it is; NULL if there is none */
     struct buffer old;    /* its text */
     enum action *actions; /* for each wanted */
+    bool *written;        /* likewise: it is in the new text */
 };
 
 static char **
@@ -441,33 +449,70 @@ is_replaced(void *arg, const char *const *names)
     return false;
 }
 
-static void
-write_merged(const struct merge *m, struct buffer *text)
+/* Is R in the section whose DEPTH names begin PATH, or in a section below it? */
+static bool
+is_below(const struct conf_relation *r, const char *const *path, size_t depth)
 {
-    char *const *at = NULL;
-    struct buffer added;
+    for (size_t i = 0; i < depth; i++) {
+        if (r->names[i] == NULL || strcmp(r->names[i], path[i]) != 0)
+            return false;
+    }
+    return r->names[depth] != NULL;
+}
 
-    buffer_init(&added, FILE_MAX);
-    conf_comment_out((const char *)m->old.data, m->old.len, is_replaced, (void *)(uintptr_t)m,
-                     text);
-    if (text->len > 0 && text->data[text->len - 1] != '\n')
-        buffer_add_string(text, "\n");
+/*
+ * Write what is to be added below section PATH (a last name follows its own), unless it has been
+ * written. Older libprofiles know the first subsection of a name alone, so this has its place in
+ * one that is there.
+ */
+static void
+write_below(const struct merge *m, const char *const *path, struct buffer *text)
+{
+    const char *const *at = path;
+
     for (size_t i = 0; i < m->wanted->count; i++) {
         const struct conf_relation *r = &m->wanted->list[i];
         char **here = NULL;
 
-        if (m->actions[i] != ADD && m->actions[i] != REPLACE)
+        if ((m->actions[i] != ADD && m->actions[i] != REPLACE) || m->written[i] ||
+            !is_below(r, path, depth_of(path)))
             continue;
         if (m->actions[i] == ADD)
             here = values_of(m->profile, r->names);
-        move_to(at, r->names, &added);
-        render_values(r, r->values, here, &added);
+        move_to(at, names_of(r), text);
+        render_values(r, r->values, here, text);
         profile_free_list(here);
-        at = r->names;
+        at = names_of(r);
+        m->written[i] = true;
     }
-    if (at != NULL)
-        close_all(at, &added);
-    if (text->len > 0)
+    move_to(at, path, text);
+}
+
+static void
+insert(void *arg, const char *const *names, struct buffer *text)
+{
+    const char *path[CONF_DEPTH + 2];
+    size_t n = 0;
+
+    for (; names[n] != NULL; n++)
+        path[n] = names[n];
+    path[n] = "";
+    path[n + 1] = NULL;
+    write_below(arg, path, text);
+}
+
+static void
+write_merged(struct merge *m, struct buffer *text)
+{
+    static const char *const nowhere[] = { "", NULL };
+    struct buffer added;
+
+    buffer_init(&added, FILE_MAX);
+    conf_edit((const char *)m->old.data, m->old.len, is_replaced, insert, m, text);
+    if (text->len > 0 && text->data[text->len - 1] != '\n')
+        buffer_add_string(text, "\n");
+    write_below(m, nowhere, &added);
+    if (text->len > 0 && added.len > 0)
         buffer_add_string(text, "\n");
     buffer_add(text, added.data, added.len);
     text->failed = text->failed || added.failed;
@@ -555,8 +600,9 @@ conf_merge(const char *path, const struct conf_wanted *wanted, bool replace, str
     buffer_init(&plan->text, FILE_MAX);
     buffer_init(&m.old, FILE_MAX);
     m.actions = calloc(wanted->count + 1, sizeof(*m.actions));
+    m.written = calloc(wanted->count + 1, sizeof(*m.written));
     plan->differences = json_array();
-    if (m.actions == NULL || plan->differences == NULL) {
+    if (m.actions == NULL || m.written == NULL || plan->differences == NULL) {
         error_memory(err);
         goto cleanup;
     }
@@ -571,6 +617,7 @@ conf_merge(const char *path, const struct conf_wanted *wanted, bool replace, str
 
 cleanup:
     free(m.actions);
+    free(m.written);
     if (m.profile != NULL)
         profile_release(m.profile);
     buffer_free(&m.old);

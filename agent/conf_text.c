@@ -148,13 +148,32 @@ line_length(const char *p, size_t left)
     return newline == NULL ? left : (size_t)(newline - p);
 }
 
+/* Does LINE end the subsection that PLACE is in? Then its names. */
+static bool
+ends(const struct place *place, const char *line, size_t len, const char **names)
+{
+    const char *p = skip_blanks(line, line + len);
+
+    if (p == line + len || *p != '}' || place->wants_brace || place->unknown > 0 ||
+        place->depth < 2)
+        return false;
+    for (size_t i = 0; i < place->depth; i++)
+        names[i] = place->names[i];
+    names[place->depth] = NULL;
+    return true;
+}
+
 void
-conf_comment_out(const char *text, size_t len, conf_drop_fn *drop, void *arg, struct buffer *out)
+conf_edit(const char *text, size_t len, conf_drop_fn *drop, conf_insert_fn *insert, void *arg,
+          struct buffer *out)
 {
     struct place place = { .depth = 0 };
+    const char *names[CONF_DEPTH + 1];
 
     for (size_t at = 0, n; at < len; at += n) {
         n = line_length(text + at, len - at);
+        if (ends(&place, text + at, n, names))
+            insert(arg, names, out);
         if (follow(&place, text + at, n, drop, arg))
             buffer_add_string(out, "# ");
         if (at + n < len)

@@ -162,6 +162,8 @@ test_missing_is_added(void **state)
     assert_int_equal(strncmp(text, "# mine\n[libdefaults]\n", 21), 0);
     assert_has(text, "MINE.TEST = {\n    kdc = me\n");
     assert_has(text, "\t\tkdc = kdc1.lab.test\n");
+    /* In the section that is there: krb5 before 1.18 does not look into a second one. */
+    assert_null(strstr(strstr(text, "LAB.TEST = {") + 1, "LAB.TEST = {"));
     assert_has(text, "\tdefault_realm = LAB.TEST\n");
     assert_has(text, ".lab.test = LAB.TEST");
     assert_lacks(text, "OTHER.TEST");
