@@ -235,6 +235,19 @@ def test_primary_of_another_name(kdc1, bare):
     verified(kdc1, bare)
 
 
+def test_purge(kdc1, bare):
+    """The package takes what an enrolment has made for the agent with it; keys and krb5.conf stay."""
+    conf = kdc1.read("/etc/krb5.conf").replace("admin_server = kdc1.lab.test", "admin_server = kerberos.lab.test")
+    enroll(bare, changed(make(kdc1, bare), krb5_conf=conf)).good()
+    assert bare.exists("/etc/kpropctl/agent.acl")
+    try:
+        bare.run("dpkg", "--purge", "kpropctl-agent")
+        assert not bare.exists("/etc/kpropctl") and not bare.exists("/var/lib/kpropctl-agent")
+    finally:
+        bare.install()
+    assert keys(bare) and "LAB.TEST = {" in bare.read("/etc/krb5.conf")
+
+
 def test_agent_acl_that_is_there(kdc1, bare):
     data = make(kdc1, bare)
     bare.write("/etc/kpropctl/agent.conf", "[kpropctl-agent]\n acl = /etc/kpropctl/who\n")
