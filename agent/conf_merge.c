@@ -4,15 +4,12 @@
 #include "common/files.h"
 
 #include <errno.h>
-#include <krb5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define FILE_MAX (1u << 20)
-#define WANTED_MAX 4096
 
 void
 conf_plan_free(struct conf_plan *plan)
@@ -20,256 +17,6 @@ conf_plan_free(struct conf_plan *plan)
     buffer_free(&plan->text);
     json_decref(plan->differences);
     plan->differences = NULL;
-}
-
-static bool
-profile_failed(const char *what, long code, struct error *err)
-{
-    krb5_context context = NULL;
-    const char *text;
-
-    if (krb5_init_context_profile(NULL, 0, &context) != 0)
-        context = NULL;
-    text = krb5_get_error_message(context, (krb5_error_code)code);
-    error_set(err, ERROR_REFUSED, "cannot read %s: %s", what, text);
-    krb5_free_error_message(context, text);
-    krb5_free_context(context);
-    return error_hint(err, "correct it by hand: each line is `[section]`, `name = value`, "
-                           "`name = {` or `}` (krb5.conf(5))");
-}
-
-static bool
-fill(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-bool
-conf_open_text(const char *what, const char *text, size_t len, bool lone, profile_t *profile,
-               int *fd, struct error *err)
-{
-    char path[64];
-    const_profile_filespec_t files[] = { path, NULL };
-    long code;
-
-    *profile = NULL;
-    *fd = -1;
-    if (lone && conf_has_includes(text, len))
-        return error_set(err, ERROR_REFUSED, "cannot take %s: it includes another file", what);
-    *fd = memfd_create("profile", MFD_CLOEXEC);
-    if (*fd < 0 || !fill(*fd, text, len)) {
-        error_errno(err, ERROR_INTERNAL, errno, "cannot keep %s in memory", what);
-        goto failed;
-    }
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", *fd);
-    code = profile_init(files, profile);
-    if (code == 0)
-        return true;
-    *profile = NULL;
-    profile_failed(what, code, err);
-
-failed:
-    conf_close(NULL, *fd);
-    *fd = -1;
-    return false;
-}
-
-/* The profile first: libprofile looks at its file again each second. */
-void
-conf_close(profile_t profile, int fd)
-{
-    if (profile != NULL)
-        profile_release(profile);
-    if (fd >= 0)
-        close(fd);
-}
-
-static size_t
-count_strings(char *const *list)
-{
-    size_t n = 0;
-
-    while (list != NULL && list[n] != NULL)
-        n++;
-    return n;
-}
-
-static void
-free_strings(char **list)
-{
-    for (char **p = list; p != NULL && *p != NULL; p++)
-        free(*p);
-    free(list);
-}
-
-static char **
-copy_strings(char *const *list)
-{
-    size_t n = count_strings(list);
-    char **copy = calloc(n + 1, sizeof(*copy));
-
-    for (size_t i = 0; copy != NULL && i < n; i++) {
-        copy[i] = strdup(list[i]);
-        if (copy[i] == NULL) {
-            free_strings(copy);
-            return NULL;
-        }
-    }
-    return copy;
-}
-
-static bool
-has_string(char *const *list, const char *s)
-{
-    for (; list != NULL && *list != NULL; list++) {
-        if (strcmp(*list, s) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void
-free_relation(struct conf_relation *r)
-{
-    for (size_t i = 0; i < CONF_DEPTH; i++)
-        free(r->names[i]);
-    free_strings(r->values);
-}
-
-void
-conf_wanted_free(struct conf_wanted *wanted)
-{
-    for (size_t i = 0; i < wanted->count; i++)
-        free_relation(&wanted->list[i]);
-    free(wanted->list);
-    wanted->list = NULL;
-    wanted->count = 0;
-}
-
-void
-conf_leave_out(struct conf_wanted *wanted, bool (*drop)(const char *relation, char *const *values))
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < wanted->count; i++) {
-        struct conf_relation *r = &wanted->list[i];
-
-        if (drop(r->names[count_strings(r->names) - 1], r->values))
-            free_relation(r);
-        else
-            wanted->list[kept++] = *r;
-    }
-    wanted->count = kept;
-}
-
-static bool
-add_relation(struct conf_wanted *wanted, const char *const *names, char *const *values,
-             enum conf_rule rule, struct error *err)
-{
-    struct conf_relation *grown, *r;
-    bool ok = true;
-
-    if (wanted->count >= WANTED_MAX)
-        return error_set(err, ERROR_REFUSED, "cannot merge more than %d relations of a realm",
-                         WANTED_MAX);
-    grown = realloc(wanted->list, (wanted->count + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return error_memory(err);
-    wanted->list = grown;
-    r = &grown[wanted->count];
-    memset(r, 0, sizeof(*r));
-    r->rule = rule;
-    for (size_t i = 0; i < CONF_DEPTH && names[i] != NULL; i++) {
-        r->names[i] = strdup(names[i]);
-        ok = ok && r->names[i] != NULL;
-    }
-    r->values = copy_strings(values);
-    if (!ok || r->values == NULL) {
-        free_relation(r);
-        return error_memory(err);
-    }
-    wanted->count++;
-    return true;
-}
-
-bool
-conf_want(struct conf_wanted *wanted, profile_t profile, const char *const *names,
-          enum conf_rule rule, struct error *err)
-{
-    char **values = NULL;
-    bool ok = true;
-
-    if (profile_get_values(profile, (const char **)(uintptr_t)names, &values) == 0 &&
-        values != NULL && values[0] != NULL)
-        ok = add_relation(wanted, names, values, rule, err);
-    profile_free_list(values);
-    return ok;
-}
-
-static bool
-want_relations(struct conf_wanted *wanted, profile_t profile, const char **names, size_t depth,
-               enum conf_rule (*rule_of)(const char *relation), struct error *err)
-{
-    char **list = NULL;
-    bool ok = true;
-
-    if (profile_get_relation_names(profile, names, &list) != 0)
-        return true;
-    for (char **p = list; ok && p != NULL && *p != NULL; p++) {
-        names[depth] = *p;
-        names[depth + 1] = NULL;
-        ok = conf_want(wanted, profile, names, rule_of(*p), err);
-    }
-    names[depth] = NULL;
-    profile_free_list(list);
-    return ok;
-}
-
-/* NAMES has room for CONF_DEPTH names and an end; DEPTH of them are set. */
-static bool
-want_tree(struct conf_wanted *wanted, profile_t profile, const char **names, size_t depth,
-          enum conf_rule (*rule_of)(const char *relation), struct error *err)
-{
-    char **list = NULL;
-    bool ok = true;
-
-    if (depth >= CONF_DEPTH)
-        return error_set(err, ERROR_REFUSED, "cannot merge [%s] %s: it is nested too deeply",
-                         names[0], names[1]);
-    if (!want_relations(wanted, profile, names, depth, rule_of, err))
-        return false;
-    if (profile_get_subsection_names(profile, names, &list) != 0)
-        return true;
-    for (char **p = list; ok && p != NULL && *p != NULL; p++) {
-        names[depth] = *p;
-        names[depth + 1] = NULL;
-        ok = want_tree(wanted, profile, names, depth + 1, rule_of, err);
-    }
-    names[depth] = NULL;
-    profile_free_list(list);
-    return ok;
-}
-
-bool
-conf_want_below(struct conf_wanted *wanted, profile_t profile, const char *const *names,
-                enum conf_rule (*rule_of)(const char *relation), struct error *err)
-{
-    const char *path[CONF_DEPTH + 2] = { NULL };
-    size_t depth = 0;
-
-    for (; depth < CONF_DEPTH && names[depth] != NULL; depth++)
-        path[depth] = names[depth];
-    return want_tree(wanted, profile, path, depth, rule_of, err);
 }
 
 static void
@@ -316,10 +63,10 @@ static void
 render_values(const struct conf_relation *r, char *const *values, char *const *but,
               struct buffer *text)
 {
-    size_t depth = count_strings(r->names) - 1;
+    size_t depth = conf_count(r->names) - 1;
 
     for (; *values != NULL; values++) {
-        if (has_string(but, *values))
+        if (conf_has(but, *values))
             continue;
         indent(text, depth);
         buffer_printf(text, "%s = ", r->names[depth]);
@@ -354,13 +101,13 @@ enum action { NOTHING, ADD, KEEP, REPLACE, CONFLICT };
 static enum action
 judge(const struct conf_relation *r, char *const *here, bool replace)
 {
-    size_t common = 0, wanted = count_strings(r->values);
+    size_t common = 0, wanted = conf_count(r->values);
     enum action differs = replace ? REPLACE : CONFLICT;
 
     if (here == NULL || here[0] == NULL)
         return ADD;
     for (size_t i = 0; i < wanted; i++)
-        common += has_string(here, r->values[i]);
+        common += conf_has(here, r->values[i]);
     switch (r->rule) {
     case CONF_OURS:
         return strcmp(here[0], r->values[0]) == 0 ? NOTHING : KEEP;
@@ -540,7 +287,7 @@ prove(const struct merge *m, struct buffer *text, struct error *err)
         if (left != NOTHING && left != KEEP) {
             error_set(err, ERROR_REFUSED,
                       "cannot merge into %s: '%s' of [%s] would stay '%s' instead of '%s'", m->path,
-                      r->names[count_strings(r->names) - 1], r->names[0],
+                      r->names[conf_count(r->names) - 1], r->names[0],
                       here != NULL && here[0] != NULL ? here[0] : "", r->values[0]);
             ok = error_hint(err, "it stands in a file that %s includes: change it there by hand",
                             m->path);
@@ -566,7 +313,7 @@ open_file(struct merge *m, struct error *err)
     if (code == 0)
         return true;
     m->profile = NULL;
-    return profile_failed(m->path, code, err);
+    return conf_failed(m->path, code, err);
 }
 
 static void

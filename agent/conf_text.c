@@ -1,6 +1,6 @@
 /* conf_text - see conf_text.h. */
 #include "agent/conf_text.h"
-#include "agent/conf_merge.h"
+#include "agent/conf_wanted.h"
 
 #include <string.h>
 
