@@ -25,10 +25,9 @@ struct kdc_folders {
 };
 
 /*
- * Plan the merge of what TEXT, of the primary's kdc.conf, says of REALM into PATH, but for addresses
- * to listen on. Paths below the
- * PRIMARY's folders are written with those of HERE, and a path that PATH has already stands, as do
- * its [kdcdefaults]. Otherwise as conf_merge.
+ * Plan the merge of what TEXT, of the primary's kdc.conf, says of REALM into PATH, but for
+ * addresses to listen on. Paths below the PRIMARY's folders are written with those of HERE, and a
+ * path that PATH has already stands, as do its [kdcdefaults]. Otherwise as conf_merge.
  */
 bool kdc_conf_plan(const char *path, const char *text, const char *realm,
                    const struct kdc_folders *primary, const struct kdc_folders *here, bool replace,

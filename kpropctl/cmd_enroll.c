@@ -65,8 +65,7 @@ check_output(const char *host, struct error *err)
                           host, host);
     }
     /* A descriptor that was closed was filled with one that cannot be written. */
-    if (fstat(STDOUT_FILENO, &st) != 0 ||
-        (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
+    if (fstat(STDOUT_FILENO, &st) != 0 || (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
         return error_errno(err, ERROR_FAILED, EBADF, "cannot write the bundle");
     if (S_ISREG(st.st_mode) && st.st_uid != geteuid()) {
         error_set(err, ERROR_REFUSED,

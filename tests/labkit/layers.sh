@@ -112,7 +112,7 @@ layers_build()
     fi
     rm -rf "${root:?}"/{tmp,root,var/tmp,var/log,usr/sbin/policy-rc.d}
     umount --recursive "$root"
-    rm -rf "$folder"/{dev,proc,tmp,root,run,var/tmp,var/log,var/cache/ldconfig,var/cache/apt,usr/sbin/policy-rc.d} \
+    rm -rf "${folder:?}"/{dev,proc,tmp,root,run,var/tmp,var/log,var/cache/ldconfig,var/cache/apt,usr/sbin/policy-rc.d} \
         "$folder"/etc/{hosts,hostname} "$folder"/var/lib/dpkg/*-old "$folder"/var/cache/debconf/*-old
 }
 
