@@ -363,6 +363,33 @@ spool_look(struct spool *spool, struct spool_dump *dump)
         take_last(spool, dump);
 }
 
+/* One child at a time; without the lock there may be a number too many. */
+static int
+lock_raise(const struct spool *spool)
+{
+    char path[PATH_MAX + 8];
+    struct error ignored;
+
+    snprintf(path, sizeof(path), "%s/raise", spool->folder);
+    return file_lock(path, 10 * 1000, &ignored);
+}
+
+/* Has the child of another host given this very content a number above LEAST meanwhile? */
+static bool
+is_raised(struct state *state, const struct spool *spool, int64_t least,
+          const struct spool_dump *dump, int64_t *generation)
+{
+    struct state_content last;
+    struct error err;
+
+    if (!state_content_last(state, spool->realm->name, &last, &err) || last.generation <= least ||
+        memcmp(last.digest, dump->digest, sizeof(last.digest)) != 0 ||
+        memcmp(last.nonce, dump->nonce, sizeof(last.nonce)) != 0)
+        return false;
+    *generation = last.generation;
+    return true;
+}
+
 bool
 spool_raise(struct spool *spool, int64_t least, struct spool_dump *dump, struct error *err)
 {
@@ -370,6 +397,7 @@ spool_raise(struct spool *spool, int64_t least, struct spool_dump *dump, struct 
                                      .policies = dump->policies,
                                      .bytes = dump->bytes };
     struct state *state;
+    int lock;
     bool ok;
 
     if (least < 0 || least > SPOOL_GENERATION_RAISED)
@@ -381,8 +409,12 @@ spool_raise(struct spool *spool, int64_t least, struct spool_dump *dump, struct 
     memcpy(content.digest, dump->digest, sizeof(content.digest));
     memcpy(content.nonce, dump->nonce, sizeof(content.nonce));
     memcpy(content.identity, spool->identity.text, sizeof(content.identity));
-    ok = state != NULL && state_content_add(state, spool->realm->name, least, &content, err);
+    lock = spool->folder[0] != '\0' ? lock_raise(spool) : -1;
+    ok = state != NULL && (is_raised(state, spool, least, dump, &content.generation) ||
+                           state_content_add(state, spool->realm->name, least, &content, err));
     dump->generation = ok ? content.generation : least + 1;
     state_close(state);
+    if (lock >= 0)
+        close(lock);
     return ok;
 }
