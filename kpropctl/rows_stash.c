@@ -131,6 +131,10 @@ see_keys(struct walk *walk, struct step *step, bool waiting)
     else
         step_error(step, &err);
     json_decref(reply);
+    /* Row `agent` says whether it is out of reach; a connection that another row has used up says
+       nothing of a stash. */
+    if (walk->kind == WALK_CHECK && err.code == ERROR_UNREACHABLE)
+        return UNKNOWN;
     return verdict;
 }
 

@@ -119,6 +119,7 @@ def test_a_digest_that_takes_too_long_is_unknown(fleet):
     rows = {row["id"]: row for row in told["hosts"][0]["checks"]}
     assert rows["content"]["level"] == "unknown" and "--timeout" in rows["content"]["hint"], rows
     assert "timeout" not in rows and rows["kdc"]["level"] == rows["ticket"]["level"] == "ok", rows
+    assert rows["stash"]["level"] == "unknown", rows
     assert told["status"] == "UNKNOWN" and seconds < 5, (seconds, told)
 
 
