@@ -6,6 +6,7 @@
  * replica has, or has changed later than the primary.
  */
 #include "common/database.h"
+#include "common/refusals.h"
 #include "common/snapshot.h"
 #include "kpropctl/rows.h"
 
@@ -82,11 +83,12 @@ list_names(json_t *object, char *list, size_t size)
 static enum verdict
 refuse(struct walk *walk, struct step *step, const char *what, const char *names, unsigned count)
 {
+    const struct refusal_names who = { walk->realm->name, walk->replica.host, walk->primary.host };
+    char ways[sizeof(step->hint)];
+
     step_summary(step, "%s has %u %s: %s", walk->replica.host, count, what, names);
-    step_hint(step,
-              "if %s is a primary, leave it alone; if it is a replica and these may go, run again "
-              "with --overwrite",
-              walk->replica.host);
+    step_hint(step, "if %s is a primary, leave it alone; if it is a replica and these may go: %s",
+              walk->replica.host, refusal_ways(REFUSAL_SURPLUS, &who, ways, sizeof(ways)));
     return walk->overwrite ? HOLDS_BUT : REFUSED;
 }
 

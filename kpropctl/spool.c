@@ -10,6 +10,7 @@
 #include "common/buffers.h"
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/refusals.h"
 #include "kpropctl/dumping.h"
 #include "kpropctl/state.h"
 
@@ -241,14 +242,13 @@ check_shrink(const struct spool *spool, const struct spool_dump *dump, struct er
     if (!shrunk(spool, last->principals, dump->principals) &&
         !shrunk(spool, last->policies, dump->policies))
         return true;
-    error_set(err, ERROR_REFUSED,
-              "the database has shrunk from %llu principals and %llu policies to %llu and %llu",
-              (unsigned long long)last->principals, (unsigned long long)last->policies,
-              (unsigned long long)dump->principals, (unsigned long long)dump->policies);
-    return error_hint(err,
-                      "if that is meant so, run again with --allow-shrink; shrink_limit in "
-                      "kpropctl.conf (now %d %%) sets what is too much",
-                      spool->configuration->shrink_limit);
+    return refusal_set(
+        err, REFUSAL_SHRUNK, NULL,
+        "the database has shrunk from %llu principals and %llu policies to %llu and %llu, more "
+        "than the %d %% of shrink_limit in kpropctl.conf",
+        (unsigned long long)last->principals, (unsigned long long)last->policies,
+        (unsigned long long)dump->principals, (unsigned long long)dump->policies,
+        spool->configuration->shrink_limit);
 }
 
 static bool

@@ -112,7 +112,7 @@ def test_shrink_guard(fleet):
     kdc1.run("kadmin.local", input="".join(f"delprinc -force user{n}\n" for n in range(1, 100)))
     reports = propagate(kdc1, status=3)
     for report in reports.values():
-        report.stopped("dump", "refused", 3, summary="shrunk", hint=["--allow-shrink", "20 %"])
+        report.stopped("dump", "refused", 3, summary=["shrunk", "20 %"], hint="--allow-shrink")
     assert dumps_left(kdc1) == ""
     assert kdc2.ok("kadmin.local getprinc user99 | grep -q Principal")
     for report in propagate(kdc1, status=3).values():

@@ -1,0 +1,91 @@
+/* refusals - see refusals.h. */
+#include "common/refusals.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct refusal table[REFUSALS] = {
+    [REFUSAL_SURPLUS] = { .id = "surplus",
+                          .says = "that the primary does not have",
+                          .why = "A host with principals or policies of its own, or with later "
+                                 "ones, may be a "
+                                 "primary itself; a propagation would take them away.",
+                          .ways = { { "primary", "kpropctl setup-slave --overwrite REPLICA",
+                                      "what REPLICA alone has",
+                                      "test_the_replica_has_what_the_primary_has_not" } } },
+    [REFUSAL_SHRUNK] = { .id = "shrunk",
+                         .says = "the database has shrunk from",
+                         .why = "A database that has lost many principals at once is damaged as a "
+                                "rule, and its "
+                                "replicas are what it can be restored from.",
+                         .ways = { { "primary", "kpropctl propagate --allow-shrink",
+                                     "the principals that are missing, on all replicas",
+                                     "test_shrink_guard" } } },
+};
+
+const struct refusal *
+refusal_row(enum refusal_id id)
+{
+    return &table[id];
+}
+
+/* Append TEXT to OUT of SIZE bytes, with the names put in. */
+static void
+expand(const char *text, const struct refusal_names *names, char *out, size_t size)
+{
+    const char *const words[] = { "REALM", "REPLICA", "PRIMARY" };
+    const char *values[] = { names == NULL ? NULL : names->realm,
+                             names == NULL ? NULL : names->replica,
+                             names == NULL ? NULL : names->primary };
+    size_t used = strlen(out);
+
+    while (*text != '\0' && used + 1 < size) {
+        size_t i;
+
+        for (i = 0; i < 3; i++) {
+            if (values[i] != NULL && strncmp(text, words[i], strlen(words[i])) == 0)
+                break;
+        }
+        if (i < 3) {
+            snprintf(out + used, size - used, "%s", values[i]);
+            used += strlen(out + used);
+            text += strlen(words[i]);
+        } else {
+            out[used++] = *text++;
+            out[used] = '\0';
+        }
+    }
+}
+
+char *
+refusal_ways(enum refusal_id id, const struct refusal_names *names, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (const struct refusal_way *way = table[id].ways; way->command != NULL; way++) {
+        if (way != table[id].ways)
+            expand("; or ", NULL, text, size);
+        expand(strcmp(way->where, "primary") == 0 ? "on the primary" : "on REPLICA, as root", names,
+               text, size);
+        expand(": ", NULL, text, size);
+        expand(way->command, names, text, size);
+        expand(" (gives up: ", NULL, text, size);
+        expand(way->gives_up, names, text, size);
+        expand(")", NULL, text, size);
+    }
+    return text;
+}
+
+bool
+refusal_set(struct error *err, enum refusal_id id, const struct refusal_names *names,
+            const char *fmt, ...)
+{
+    char text[sizeof(err->text)], ways[sizeof(err->hint)];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    error_set(err, ERROR_REFUSED, "%s", text);
+    return error_hint(err, "%s", refusal_ways(id, names, ways, sizeof(ways)));
+}
