@@ -21,6 +21,7 @@
 #include "common/systemd.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <dlfcn.h>
 #include <ifaddrs.h>
 #include <krb5.h>
@@ -101,6 +102,25 @@ facts_host(krb5_context context)
                      krb5_host_name(context), "addresses", host_addresses());
 }
 
+/*
+ * "KRB5_BRAND: TAG VERSION [DATE]" (krb5's brand.c, patchlevel.h). The tag is that of the source,
+ * krb5-1.20.1-final or master; only the version after it is one.
+ */
+void
+facts_brand_version(const char *brand, char *version, size_t size)
+{
+    static const char before[] = "KRB5_BRAND: ";
+
+    version[0] = '\0';
+    if (strncmp(brand, before, sizeof(before) - 1) != 0)
+        return;
+    brand += sizeof(before) - 1;
+    brand += strcspn(brand, " ");
+    brand += strspn(brand, " ");
+    if (isdigit((unsigned char)brand[0]))
+        snprintf(version, size, "%.*s", (int)strcspn(brand, " "), brand);
+}
+
 struct brand {
     const char *path; /* of the library */
     char version[32];
@@ -110,7 +130,7 @@ struct brand {
 static int
 find_brand(struct dl_phdr_info *info, size_t size, void *arg)
 {
-    static const char brand[] = "KRB5_BRAND: krb5-";
+    static const char brand[] = "KRB5_BRAND: ";
     struct brand *wanted = arg;
 
     (void)size;
@@ -123,18 +143,15 @@ find_brand(struct dl_phdr_info *info, size_t size, void *arg)
         if (segment->p_type != PT_LOAD || (segment->p_flags & (PF_R | PF_X)) != PF_R)
             continue;
         p = memmem(start, segment->p_filesz, brand, sizeof(brand) - 1);
-        if (p != NULL) {
-            p += sizeof(brand) - 1;
-            snprintf(wanted->version, sizeof(wanted->version), "%.*s",
-                     (int)strspn(p, "0123456789."), p);
-        }
+        if (p != NULL)
+            facts_brand_version(p, wanted->version, sizeof(wanted->version));
     }
     return 1;
 }
 
 /*
- * The version of libkrb5, from the string that it brands itself with ("KRB5_BRAND:
- * krb5-1.20.1-final …"): it has no function that tells. In memory it is found at once.
+ * The version of libkrb5, from the string that it brands itself with: it has no function that
+ * tells. In memory it is found at once.
  */
 static json_t *
 krb5_version(void)

@@ -385,7 +385,8 @@ ask_service(const char *unit, const char *socket_unit, struct activation *result
 {
     const char *argv[] = { systemctl(), "show", "-p", "ExecStart", unit, NULL };
     struct subprocess_result run;
-    char *words[WORDS_MAX], *start, *copy = NULL;
+    char *words[WORDS_MAX], *copy = NULL;
+    const char *start;
     struct error err;
 
     result->found = true;

@@ -55,7 +55,8 @@ ask_package(const struct kind *kind, const char *file, char *name, char *version
 {
     struct subprocess_result result;
     const char *argv[8] = { NULL };
-    char line[256], *space = NULL;
+    const char *space = NULL;
+    char line[256];
     struct error ignored;
     size_t n = 0;
 

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "between.h"
+
 struct pair {
     struct channel *client, *server;
     gss_cred_id_t cred;
@@ -86,8 +88,8 @@ test_round_trip(void **state)
     pair_establish(&p, CHANNEL_MAX_FEED);
     assert_string_equal(channel_peer(p.client), REALM_SERVER);
     assert_string_equal(channel_peer(p.server), REALM_CLIENT);
-    assert_in_range(channel_expires(p.client), 3000, 3600);
-    assert_in_range(channel_expires(p.server), 3000, 3610);
+    assert_between(channel_expires(p.client), 3000, 3600);
+    assert_between(channel_expires(p.server), 3000, 3610);
 
     assert_true(channel_send_command(p.client, 3, argv, true, &err));
     carry(&p, CHANNEL_MAX_FEED);
@@ -170,7 +172,7 @@ test_long(void **state)
     carry(&p, 40000);
     while (channel_next(p.client, &msg)) {
         if (msg.type == MESSAGE_OUTPUT) {
-            assert_in_range(msg.text.len, 1, MESSAGE_MAX_OUTPUT);
+            assert_between(msg.text.len, 1, MESSAGE_MAX_OUTPUT);
             got += msg.text.len;
         }
         message_free(&msg);
@@ -223,7 +225,7 @@ test_output_is_bounded(void **state)
     assert_false(channel_wants_input(p.server));
     assert_false(channel_send_output(p.server, MESSAGE_STDOUT, text, CHANNEL_OUTPUT_MAX, &err));
     assert_int_equal(err.code, ERROR_UNREACHABLE);
-    assert_in_range(channel_output(p.server)->len, CHANNEL_OUTPUT_HIGH, CHANNEL_OUTPUT_MAX);
+    assert_between(channel_output(p.server)->len, CHANNEL_OUTPUT_HIGH, CHANNEL_OUTPUT_MAX);
     assert_false(channel_send_status(p.server, 0, &err));
     assert_string_equal(err.text, "cannot send to the client: it does not read");
     free(text);

@@ -10,10 +10,12 @@
 
 #include <cmocka.h>
 
+#include "between.h"
+
 enum { COUNT = 2000, WALK_MS = 10 * 1000, SHORT_MS = 500 };
 
 static struct throwaway test_realm;
-static const unsigned char nonce[DIGEST_NONCE_SIZE] = "a nonce of thirty-two bytes.....";
+static const unsigned char nonce[DIGEST_NONCE_SIZE + 1] = "a nonce of thirty-two bytes.....";
 
 static int
 setup(void **state)
@@ -191,7 +193,7 @@ test_inventory(void **state)
     assert_true(database_inventory(&db, WALK_MS, see, &seen, &err));
     assert_int_equal(seen.principals, info.principals);
     assert_int_equal(seen.policies, info.policies);
-    assert_in_range(seen.user, time(NULL) - 120, time(NULL) + 2);
+    assert_between(seen.user, time(NULL) - 120, time(NULL) + 2);
     memset(&seen, 0, sizeof(seen));
     seen.stop_after = 10;
     assert_false(database_inventory(&db, WALK_MS, see, &seen, &err));

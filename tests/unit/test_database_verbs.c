@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "between.h"
+
 #define NONCE "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static struct throwaway test_realm;
@@ -93,8 +95,8 @@ test_inventory(void **state)
     (void)state;
     assert_true(ask(database_verb_inventory, NULL, &reply, &err));
     all = json_object_size(json_object_get(reply, "principals"));
-    assert_in_range(number(json_object_get(reply, "principals"), "user@" REALM), time(NULL) - 120,
-                    time(NULL) + 2);
+    assert_between(number(json_object_get(reply, "principals"), "user@" REALM), time(NULL) - 120,
+                   time(NULL) + 2);
     assert_non_null(json_object_get(json_object_get(reply, "policies"), "one"));
     json_decref(reply);
     for (int i = 0; i < 3; i++) {

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "between.h"
+
 #define HEADER "kdb5_util load_dump version 7\n"
 #define MASTER                                                                                     \
     "princ\t38\t10\t3\t1\t0\tK/M@U.TEST\t64\t86400\t0\t0\t0\t0\t0\t0\t8\t2\t0100\t9\t8\t"          \
@@ -169,7 +171,7 @@ test_every_byte(void **state)
     }
     free(text);
     /* Those of last success, last failure, failure count, reference count, zeros' signs. */
-    assert_in_range(accepted, 1, 80);
+    assert_between(accepted, 1, 80);
 }
 
 struct damage {
@@ -443,7 +445,7 @@ test_bounds(void **state)
     memset(name, 'x', 40000);
     for (len = 0; len < DUMP_LINE_MAX + part && dump_feed(d, name, 40000, &err); len += 40000)
         ;
-    assert_in_range(len, DUMP_LINE_MAX - 80000, DUMP_LINE_MAX);
+    assert_between(len, DUMP_LINE_MAX - 80000, DUMP_LINE_MAX);
     assert_non_null(strstr(err.text, "line 2 is longer than"));
     assert_false(dump_feed(d, "\n", 1, &err));
     assert_false(dump_finish(d, NULL, &err));

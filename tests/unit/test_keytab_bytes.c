@@ -33,12 +33,12 @@ check_entry(krb5_context context, krb5_keytab kt, krb5_const_principal principal
 static void
 test_libkrb5_reads_it(void **state)
 {
-    static krb5_octet one[32] = "0123456789abcdef0123456789abcdef", two[16] = "fedcba9876543210";
+    static krb5_octet one[] = "0123456789abcdef0123456789abcdef", two[] = "fedcba9876543210";
     const krb5_keyblock first = { .enctype = ENCTYPE_AES256_CTS_HMAC_SHA1_96,
-                                  .length = sizeof(one),
+                                  .length = sizeof(one) - 1,
                                   .contents = one },
                         second = { .enctype = ENCTYPE_AES128_CTS_HMAC_SHA1_96,
-                                   .length = sizeof(two),
+                                   .length = sizeof(two) - 1,
                                    .contents = two };
     char path[] = "/tmp/kpropctl-keytab-XXXXXX", name[64];
     int fd = mkstemp(path);

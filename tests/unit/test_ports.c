@@ -16,6 +16,11 @@
 
 static const enum ports_way ways[] = { PORTS_AUTO, PORTS_DIAG, PORTS_PIDFD, PORTS_PROC };
 
+/* glibc before 2.32 does not know it. */
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
 static bool networked;
 
 static struct port_report *
