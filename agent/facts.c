@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 
+#include "agent/acceptance.h"
 #include "agent/announcement.h"
 #include "agent/connections.h"
 #include "agent/kpropd.h"
@@ -15,6 +16,7 @@
 #include "agent/outcome.h"
 #include "agent/services.h"
 #include "agent/stash.h"
+#include "agent/supervised.h"
 #include "common/backend.h"
 #include "common/process.h"
 #include "common/realm.h"
@@ -415,6 +417,23 @@ facts_announced(const struct settings *settings, const struct realm *realm)
     return object == NULL ? json_null() : object;
 }
 
+/* What becomes of a dump that nobody announces, and what root has said of the next one. */
+static json_t *
+facts_unannounced(const struct settings *settings, const struct realm *realm)
+{
+    const char *rule = NULL;
+    struct settings own;
+    struct error ignored;
+
+    if (settings_of_realm(settings, realm->name, &own, &ignored)) {
+        rule = own.unannounced == UNANNOUNCED_ACCEPT ? "accept" : "refuse";
+        settings_free(&own);
+    }
+    return json_pack("{s:s?, s:o, s:b}", "rule", rule, "next",
+                     acceptance_json(settings->state, realm->name), "released",
+                     supervised_realm(settings, realm->name, NULL) && supervised_stock(settings));
+}
+
 /* What may stand between kpropd and its peers or files; null where it is not there. */
 static json_t *
 facts_security(struct systemd *sd)
@@ -498,6 +517,7 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
     json_object_set_new(facts, "database", facts_database(realm, last));
     json_object_set_new(facts, "last", last == NULL ? json_null() : last);
     json_object_set_new(facts, "last_good", good == NULL ? json_null() : good);
+    json_object_set_new(facts, "unannounced", facts_unannounced(call->settings, realm));
     json_object_set_new(facts, "announced", facts_announced(call->settings, realm));
     json_object_set_new(facts, "generation",
                         json_integer((json_int_t)announcement_greatest(state, realm->name)));

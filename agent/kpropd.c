@@ -30,7 +30,6 @@ enum {
     LOAD_WAIT = 240,     /* seconds to wait for a running load before a restart */
     STOP_WAIT = 60,      /* and before a stop */
     LOGS_DEFAULT = 20,
-    LOGS_MAX = 500,
     MAX_UNIT_FILE = 256 * 1024,
 };
 
@@ -120,9 +119,8 @@ kpropd_verb_acl_add(const struct verb_call *call, json_t **reply, struct error *
     return ok;
 }
 
-/* See kpropd; an error if this host has no unit for it. */
-static bool
-see_kpropd(struct systemd *sd, const struct kpropd_place *place, struct service_state *state,
+bool
+kpropd_see(struct systemd *sd, const struct kpropd_place *place, struct service_state *state,
            struct error *err)
 {
     if (!services_see(sd, SERVICE_KPROPD, kpropd_unit(place), place->port, state, err))
@@ -295,6 +293,21 @@ start_unit(struct systemd *sd, enum service service, int port, enum systemd_acti
     }
 }
 
+bool
+kpropd_restart(struct systemd *sd, const char *realm, const struct kpropd_place *place,
+               struct service_state *state, json_t **reply, struct error *err)
+{
+    int lock = -1;
+    bool ok;
+
+    ok = loads_wait("restart", LOAD_WAIT, err) &&
+         loads_hold(realm, "restart", STOP_WAIT, &lock, err) &&
+         start_unit(sd, SERVICE_KPROPD, place->port, SYSTEMD_RESTART, state, reply, err);
+    if (lock >= 0)
+        close(lock);
+    return ok;
+}
+
 /* What an init script starts, its own file of settings decides. */
 static bool
 tell_loader(struct error *err)
@@ -315,7 +328,6 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
     struct systemd *sd = NULL;
     enum kpropd_runner runner;
     bool changed = false, dropin, running, restart = false, ok = false;
-    int lock = -1;
 
     if (!kpropd_runner(call->settings, call->argv[0], &runner, err))
         return false;
@@ -327,23 +339,18 @@ kpropd_verb_use_loader(const struct verb_call *call, json_t **reply, struct erro
         return error_errno(err, ERROR_FAILED, errno, "cannot use the loader %s", KPC_LOADER);
     if (!kpropd_place(call->settings, call->argv[0], &place, err))
         return false;
-    if (!systemd_open(&sd, err) || !see_kpropd(sd, &place, &state, err) ||
+    if (!systemd_open(&sd, err) || !kpropd_see(sd, &place, &state, err) ||
         !write_loader_dropin(sd, call, &state, &changed, err) || !check_effective(sd, &state, err))
         goto cleanup;
     kpropd_loader_state(&state, &dropin, &running);
     restart = state.state.pid != 0 && !running;
-    if (restart &&
-        (!loads_wait("restart", LOAD_WAIT, err) ||
-         !loads_hold(call->argv[0], "restart", STOP_WAIT, &lock, err) ||
-         !start_unit(sd, SERVICE_KPROPD, place.port, SYSTEMD_RESTART, &state, reply, err)))
+    if (restart && !kpropd_restart(sd, call->argv[0], &place, &state, reply, err))
         goto cleanup;
     *reply = json_pack("{s:b, s:s, s:b, s:b, s:s}", "changed", changed || restart, "unit",
                        state.unit, "dropin", true, "restarted", restart, "loader", KPC_LOADER);
     ok = true;
 
 cleanup:
-    if (lock >= 0)
-        close(lock);
     systemd_close(sd);
     return ok;
 }
@@ -411,7 +418,7 @@ kpropd_verb_start(const struct verb_call *call, json_t **reply, struct error *er
         return error_hint(err, "Add the line 'krb5_prop 754/tcp' to /etc/services");
     }
     ok = systemd_open(&sd, err) && refuse_on_primary(sd, err) &&
-         see_kpropd(sd, &place, &state, err) &&
+         kpropd_see(sd, &place, &state, err) &&
          bring_up(sd, SERVICE_KPROPD, place.port, &state, reply, err);
     systemd_close(sd);
     return ok;
@@ -453,7 +460,7 @@ kpropd_verb_stop(const struct verb_call *call, json_t **reply, struct error *err
     if (runner == RUNNER_SCRIPT)
         return kpropd_tell_script(SERVICE_KPROPD, "stop", err);
     ok = kpropd_place(call->settings, call->argv[0], &place, err) && systemd_open(&sd, err) &&
-         see_kpropd(sd, &place, &state, err) && loads_wait("stop", STOP_WAIT, err) &&
+         kpropd_see(sd, &place, &state, err) && loads_wait("stop", STOP_WAIT, err) &&
          loads_hold(call->argv[0], "stop", STOP_WAIT, &lock, err) &&
          stop_unit(sd, &state, reply, err);
     if (lock >= 0)
@@ -531,67 +538,5 @@ kpropd_verb_restart_kdc(const struct verb_call *call, json_t **reply, struct err
                            (int)state.pid, "listening", state.listening);
     systemd_close(sd);
     realm_free(realm);
-    return ok;
-}
-
-/* The journal of SERVICE, or null where it has no unit. */
-static bool
-add_log(struct systemd *sd, enum service service, int count, json_t *reply, struct error *err)
-{
-    struct service_state state;
-    json_t *lines = NULL;
-
-    if (!services_see(sd, service, NULL, 0, &state, err) ||
-        (state.unit != NULL && !systemd_journal(state.unit, count, 0, &lines, err)))
-        return false;
-    json_object_set_new(reply, services_name(service), lines == NULL ? json_null() : lines);
-    return true;
-}
-
-/* What kpropd has written since it was started by the agent; its times are in syslog's files. */
-static json_t *
-watched_log(const struct settings *settings, size_t count)
-{
-    json_t *texts, *lines, *text;
-    size_t index;
-
-    if (!supervised_realm(settings, NULL, NULL))
-        return json_null();
-    texts = supervised_log(settings, count);
-    lines = json_array();
-    json_array_foreach(texts, index, text) json_array_append_new(
-        lines, json_pack("{s:n, s:s, s:O}", "time", "program", "kpropd", "text", text));
-    json_decref(texts);
-    return lines;
-}
-
-bool
-kpropd_verb_logs(const struct verb_call *call, json_t **reply, struct error *err)
-{
-    struct systemd *sd = NULL;
-    int count = LOGS_DEFAULT;
-    json_t *lines;
-    bool ok;
-
-    if (call->argc > 0) {
-        char *end;
-        long value = strtol(call->argv[0], &end, 10);
-
-        if (*end != '\0' || value < 1 || value > LOGS_MAX)
-            return error_set(err, ERROR_USAGE, "cannot show '%s' lines: must be 1 to %d",
-                             call->argv[0], LOGS_MAX);
-        count = (int)value;
-    }
-    *reply = json_object();
-    if (!systemd_runs_here()) {
-        json_object_set_new(*reply, "kpropd", watched_log(call->settings, (size_t)count));
-        json_object_set_new(*reply, "kdc", json_null());
-        return json_object_set_new(*reply, "agent", json_null()) == 0;
-    }
-    ok = systemd_open(&sd, err) && add_log(sd, SERVICE_KPROPD, count, *reply, err) &&
-         add_log(sd, SERVICE_KDC, count, *reply, err) &&
-         systemd_journal("kpropctl-agent.service", count, 0, &lines, err) &&
-         json_object_set_new(*reply, "agent", lines) == 0;
-    systemd_close(sd);
     return ok;
 }

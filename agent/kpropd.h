@@ -1,6 +1,6 @@
 /*
  * kpropd - what the agent does to the services of a replica: the verbs acl-add, use-loader,
- * start-kpropd, stop-kpropd, start-kdc and logs.
+ * release-loader, start-kpropd, stop-kpropd, start-kdc and logs.
  */
 #ifndef KPC_AGENT_KPROPD_H
 #define KPC_AGENT_KPROPD_H
@@ -27,11 +27,20 @@ const char *kpropd_unit(const struct kpropd_place *place);
  */
 void kpropd_loader_state(const struct service_state *state, bool *dropin, bool *running);
 
+/* See kpropd at PLACE; an error if this host has no unit for it. */
+bool kpropd_see(struct systemd *sd, const struct kpropd_place *place, struct service_state *state,
+                struct error *err);
+
+/* Restart kpropd's unit once no load of REALM runs, and see it listen; REPLY is of a failure. */
+bool kpropd_restart(struct systemd *sd, const char *realm, const struct kpropd_place *place,
+                    struct service_state *state, json_t **reply, struct error *err);
+
 /* Start krb5kdc of REALM if it is enabled and does not run: *REPLY is {"running", "started"}. */
 bool kpropd_revive_kdc(const char *realm, json_t **reply, struct error *err);
 
-verb_function kpropd_verb_acl_add;     /* REALM PRINCIPAL: {"changed", "file", "principal"} */
-verb_function kpropd_verb_use_loader;  /* REALM: {"changed", "unit", "dropin", "restarted"} */
+verb_function kpropd_verb_acl_add;        /* REALM PRINCIPAL: {"changed", "file", "principal"} */
+verb_function kpropd_verb_use_loader;     /* REALM: {"changed", "unit", "dropin", "restarted"} */
+verb_function kpropd_verb_release_loader; /* REALM: the same, without the loader */
 verb_function kpropd_verb_start;       /* REALM: {"changed", "unit", "pid", "listening", "port"} */
 verb_function kpropd_verb_stop;        /* REALM: {"changed", "unit"} */
 verb_function kpropd_verb_start_kdc;   /* REALM: the same of krb5kdc */

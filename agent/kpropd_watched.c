@@ -45,13 +45,55 @@ add_log(const struct settings *settings, json_t **reply)
     *reply = json_pack("{s:o}", "log", supervised_log(settings, 10));
 }
 
+/* Stop kpropd and start it again, if it runs. Without a daemon nobody runs it: its next start heeds
+ * what was written down. */
+static bool
+restart(const struct settings *settings, bool *restarted, struct error *err)
+{
+    struct error ignored;
+    json_t *status;
+    bool ok = true;
+
+    *restarted = false;
+    error_clear(&ignored);
+    if (!supervised_ask(settings, "status", STATUS_SECONDS, &status, &ignored))
+        return true;
+    *restarted = json_is_integer(json_object_get(status, "pid"));
+    json_decref(status);
+    for (int i = 0; *restarted && ok && i < 2; i++) {
+        ok = supervised_ask(settings, i == 0 ? "stop" : "start",
+                            i == 0 ? STOP_SECONDS : START_SECONDS, &status, err) &&
+             take_error(status, err);
+        json_decref(status);
+    }
+    return ok;
+}
+
+/* With our loader, or with kdb5_util itself (STOCK). */
+static bool
+choose_loader(const struct verb_call *call, bool stock, json_t **reply, struct error *err)
+{
+    bool changed = supervised_stock(call->settings) != stock, restarted = false;
+
+    if (changed && (!supervised_set_stock(call->settings, stock, err) ||
+                    !restart(call->settings, &restarted, err)))
+        return false;
+    *reply =
+        json_pack("{s:b, s:n, s:b, s:b, s:s?, s:b}", "changed", changed, "unit", "dropin", false,
+                  "restarted", restarted, "loader", stock ? NULL : KPC_LOADER, "supervised", true);
+    return *reply != NULL || error_memory(err);
+}
+
 bool
 kpropd_watched_use_loader(const struct verb_call *call, json_t **reply, struct error *err)
 {
-    (void)call;
-    *reply = json_pack("{s:b, s:n, s:b, s:b, s:s, s:b}", "changed", false, "unit", "dropin", false,
-                       "restarted", false, "loader", KPC_LOADER, "supervised", true);
-    return *reply != NULL || error_memory(err);
+    return choose_loader(call, false, reply, err);
+}
+
+bool
+kpropd_watched_release(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    return choose_loader(call, true, reply, err);
 }
 
 bool

@@ -15,8 +15,9 @@ enum kpropd_runner { RUNNER_SYSTEMD, RUNNER_AGENT, RUNNER_SCRIPT };
 bool kpropd_runner(const struct settings *settings, const char *realm, enum kpropd_runner *runner,
                    struct error *err);
 
-/* By RUNNER_AGENT: the verbs use-loader, start-kpropd and stop-kpropd. */
+/* By RUNNER_AGENT: the verbs use-loader, release-loader, start-kpropd and stop-kpropd. */
 bool kpropd_watched_use_loader(const struct verb_call *call, json_t **reply, struct error *err);
+bool kpropd_watched_release(const struct verb_call *call, json_t **reply, struct error *err);
 bool kpropd_watched_start(const struct verb_call *call, json_t **reply, struct error *err);
 bool kpropd_watched_stop(const struct verb_call *call, json_t **reply, struct error *err);
 

@@ -11,6 +11,7 @@
 
 #include "agent/announcement.h"
 #include "agent/outcome.h"
+#include "agent/settings.h"
 #include "common/backend.h"
 #include "common/errors.h"
 #include "common/realm.h"
@@ -25,6 +26,7 @@ struct loader_request {
     const char *file;                 /* the dump */
     bool incremental;                 /* kpropd runs in incremental mode (-i) */
     const char *state;                /* the agent's folder of announcements and outcomes */
+    int unannounced;                  /* enum unannounced of the realm's settings */
     const char *kdb5_util;            /* path of the real one */
     const struct announcement *again; /* what was announced of FILE when it was loaded before; NULL:
                                          what is pending now counts */

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 256 * 1024, LOAD_BASE_MS = 120 * 1000, LOAD_MS_PER_MB = 1000, HEADER_MAX = 200 };
+enum { CHUNK = 256 * 1024, LOAD_BASE_MS = 120 * 1000, LOAD_MS_PER_MB = 1000 };
 
 /* What takes the bytes of the dump. */
 typedef bool taker(void *arg, const void *data, size_t len, struct error *err);
@@ -65,8 +65,8 @@ take_hash(void *arg, const void *data, size_t len, struct error *err)
     return error_set(err, ERROR_INTERNAL, "cannot hash the dump");
 }
 
-static bool
-hash_dump(struct loader_job *job, struct error *err)
+bool
+loader_hash(struct loader_job *job, struct error *err)
 {
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     bool ok = false;
@@ -177,37 +177,54 @@ refuse_other_database(const struct loader_job *job, struct error *err)
                            "replica to the database that its KDC reads");
 }
 
+/* Nobody announced it, or another one: it must be admitted, and is compared with itself. */
+static bool
+validate_unannounced(struct loader_job *job, struct error *err)
+{
+    enum loader_admission how;
+
+    if (!loader_admit(job, &how, err) || !decode_dump(job, err))
+        return false;
+    note_shrinking(job);
+    return loader_use_admission(job, how, err);
+}
+
+static bool
+validate_announced(struct loader_job *job, struct error *err)
+{
+    struct outcome *o = job->outcome;
+    const struct announcement *a = &job->announcement;
+
+    if (!loader_hash(job, err))
+        return false;
+    if ((o->bytes != a->size || memcmp(o->sha256, a->sha256, sizeof(a->sha256)) != 0) &&
+        loader_admits_other(job))
+        return validate_unannounced(job, err);
+    o->announced = true;
+    o->generation = a->generation;
+    memcpy(o->nonce, a->nonce, sizeof(o->nonce));
+    loader_stage(job, "validate");
+    if (!is_the_kdcs(job->request))
+        return refuse_other_database(job, err);
+    return compare_announced(job, err);
+}
+
 bool
 loader_validate(struct loader_job *job, struct error *err)
 {
     const struct loader_request *request = job->request;
-    struct outcome *o = job->outcome;
-    bool found;
+    bool found = request->again != NULL;
 
-    found = request->again != NULL;
     if (found)
         job->announcement = *request->again;
     else if (!announcement_read(request->state, request->realm->name, &job->announcement, &found,
                                 err))
         return false;
-    if (!found) {
-        if (!decode_dump(job, err))
-            return false;
-        note_shrinking(job);
-        return true;
-    }
-    o->announced = true;
-    o->generation = job->announcement.generation;
-    memcpy(o->nonce, job->announcement.nonce, sizeof(o->nonce));
-    loader_stage(job, "validate");
-    if (!is_the_kdcs(request))
-        return refuse_other_database(job, err);
-    return hash_dump(job, err) && compare_announced(job, err);
+    return found ? validate_announced(job, err) : validate_unannounced(job, err);
 }
 
-/* The dump's first line. */
-static bool
-read_header(const struct loader_job *job, char *line, size_t size, struct error *err)
+bool
+loader_header(const struct loader_job *job, char *line, size_t size, struct error *err)
 {
     FILE *fp = fopen(job->dump, "re");
     bool ok = fp != NULL && fgets(line, (int)size, fp) != NULL;
@@ -272,14 +289,14 @@ bool
 loader_load(struct loader_job *job, const char *path, struct error *err)
 {
     const struct loader_request *request = job->request;
-    char profile[PATH_MAX + 64], config[PATH_MAX + 64], header[HEADER_MAX];
+    char profile[PATH_MAX + 64], config[PATH_MAX + 64], header[LOADER_HEADER_MAX];
     const char *environment[] = { profile, NULL, NULL };
     const char *argv[10];
     struct subprocess_result result;
     size_t n = 0;
     bool ok;
 
-    if (!read_header(job, header, sizeof(header), err) ||
+    if (!loader_header(job, header, sizeof(header), err) ||
         !write_profile(job, profile, sizeof(profile), err))
         return false;
     if (getenv("KRB5_CONFIG") != NULL) {
@@ -310,7 +327,7 @@ loader_ulog(struct loader_job *job, bool before, struct error *err)
 {
     const struct realm *realm = job->request->realm;
     struct database_ulog_place place;
-    char header[HEADER_MAX];
+    char header[LOADER_HEADER_MAX];
     unsigned int version;
     bool placed;
 
@@ -318,7 +335,7 @@ loader_ulog(struct loader_job *job, bool before, struct error *err)
         return true;
     if (before)
         return database_ulog_set(realm->iprop_log, realm->iprop_log_entries, NULL, err);
-    if (!job->request->incremental || !read_header(job, header, sizeof(header), err))
+    if (!job->request->incremental || !loader_header(job, header, sizeof(header), err))
         return true;
     /* As parse_iprop_header of kdb5_util reads it. */
     placed = sscanf(header, "ipropx %u %u %u %u", &version, &place.serial, &place.seconds,

@@ -17,7 +17,7 @@
 #include <limits.h>
 #include <sys/types.h>
 
-enum { LOADER_LOCK_MS = 30 * 1000, LOADER_PROMOTE_MS = 60 * 1000 };
+enum { LOADER_LOCK_MS = 30 * 1000, LOADER_PROMOTE_MS = 60 * 1000, LOADER_HEADER_MAX = 200 };
 
 /* The reading of the live database's lockout state beside the load. */
 struct loader_lockout {
@@ -68,6 +68,32 @@ bool loader_work(struct loader_job *job, struct error *err);
 
 /* Is the dump the announced one, or, without an announcement, a whole one? (stage "validate") */
 bool loader_validate(struct loader_job *job, struct error *err);
+
+/* The dump's first line. */
+bool loader_header(const struct loader_job *job, char *line, size_t size, struct error *err);
+
+/* The dump's hash into the outcome. */
+bool loader_hash(struct loader_job *job, struct error *err);
+
+/* Why a dump that nobody announced may be loaded. */
+enum loader_admission {
+    ADMITTED_RESYNC,        /* kadmind's, on a host that runs incrementally */
+    ADMITTED_BY_ROOT,       /* accept-next */
+    ADMITTED_NOTHING_KNOWN, /* no load was ever verified here */
+    ADMITTED_BY_SETTING,    /* unannounced = accept */
+};
+
+/* kadmind's full resync: it comes unannounced, also while an announcement of another is pending. */
+bool loader_is_resync(const struct loader_job *job);
+
+/* May this dump be loaded though another one is announced? */
+bool loader_admits_other(struct loader_job *job);
+
+/* May it be loaded though none is? *HOW; false refuses, with the ways out. */
+bool loader_admit(struct loader_job *job, enum loader_admission *how, struct error *err);
+
+/* It is whole, and is going to be loaded: what admitted it is used up and told. */
+bool loader_use_admission(struct loader_job *job, enum loader_admission how, struct error *err);
 
 /* Run kdb5_util load into database PATH (stage "load"). */
 bool loader_load(struct loader_job *job, const char *path, struct error *err);

@@ -58,6 +58,8 @@ report(const struct options *o, const struct realm *realm, const struct outcome 
 
     if (!outcome->loaded) {
         log_error("realm %s: %s%s%s", realm->name, outcome->error, note, outcome->note);
+        if (outcome->hint[0] != '\0')
+            log_notice("realm %s: what to do: %s", realm->name, outcome->hint);
         fprintf(stderr, "kpropctl-loader: %s\n", outcome->error);
         return;
     }
@@ -75,12 +77,19 @@ run(const struct options *o, const struct settings *settings, struct error *err)
                                       .incremental = o->incremental,
                                       .state = settings->state };
     struct outcome outcome;
+    struct settings own;
     struct realm *realm;
     char program[256];
     bool ok = false;
 
     if (!realm_load(o->realm, &realm, err))
         return false;
+    if (!settings_of_realm(settings, realm->name, &own, err)) {
+        realm_free(realm);
+        return false;
+    }
+    request.unannounced = own.unannounced;
+    settings_free(&own);
     if (realm_find_program("kdb5_util", program, sizeof(program), err)) {
         request.realm = realm;
         request.database = o->database != NULL ? o->database : realm->database;

@@ -147,7 +147,8 @@ judge_stash(struct loader_job *job, const struct database_answer *answer, struct
 {
     const char *stash = job->request->realm->stash;
 
-    if (answer->stash_opens || new_stash_opens(job))
+    /* What nobody announced gets no other keys than those that are in use. */
+    if (answer->stash_opens || (job->outcome->announced && new_stash_opens(job)))
         return true;
     error_set(err, ERROR_FAILED,
               "cannot promote the new database: stash file %s does not open it: %s", stash,

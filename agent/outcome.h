@@ -23,7 +23,8 @@ struct outcome {
     char stage[16];
     char error[1024]; /* "" if loaded */
     char hint[1024];
-    char note[1024]; /* what else there is to tell, as leftovers of a killed load; or "" */
+    char refusal[32]; /* the row of common/refusals.h that refused it, or "" */
+    char note[1024];  /* what else there is to tell, as leftovers of a killed load; or "" */
     char kdb5_util_stderr[2048];
     uint64_t principals;
     uint64_t policies;

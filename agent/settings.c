@@ -9,6 +9,9 @@
 #define SECTION "kpropctl-agent"
 #define DEFAULT_FILE KPC_SYSCONFDIR "/agent.conf"
 
+/* In the order of enum unannounced. */
+static const char *const unannounced[] = { "refuse", "accept", NULL };
+
 static const struct config_key keys[] = {
     { "port", CONFIG_INTEGER, offsetof(struct settings, port), 1, 65535 },
     { "acl", CONFIG_PATH, offsetof(struct settings, acl), 0, 0 },
@@ -20,6 +23,7 @@ static const struct config_key keys[] = {
     { "kpropd_unit", CONFIG_STRING, offsetof(struct settings, kpropd_unit), 0, 0 },
     { "supervise", CONFIG_BOOLEAN, offsetof(struct settings, supervise), 0, 0 },
     { "portreserve", CONFIG_PATH, offsetof(struct settings, portreserve), 0, 0 },
+    { "unannounced", CONFIG_CHOICE, offsetof(struct settings, unannounced), 0, 0, unannounced },
     { NULL },
 };
 

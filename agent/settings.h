@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What the loader does with a dump that nobody announced, once it knows a verified load. */
+enum unannounced { UNANNOUNCED_REFUSE, UNANNOUNCED_ACCEPT };
+
 /* What the daemon counts, for whom it asks. */
 struct daemon_load {
     unsigned descriptors_needed; /* with as many connections and verbs as it takes at once */
@@ -26,6 +29,7 @@ struct settings {
     int kpropd_port;   /* of kpropd; 0: what the services file says of krb5_prop */
     char *kpropd_unit; /* kpropd's unit; NULL: the one that Debian's or RHEL's package brings */
     bool supervise;    /* run and watch the default realm's kpropd ourselves; false */
+    int unannounced;   /* enum unannounced; UNANNOUNCED_REFUSE */
     char *file;        /* that all this was read from; NULL: the default file */
     char *portreserve; /* folder with portreserve's files, /etc/portreserve */
     const struct daemon_load *load; /* of the daemon whose settings these are, or NULL */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define DOWN_FILE "kpropd.down"
+#define STOCK_FILE "kpropd.stock"
 
 enum { MAX_LOG = 256 * 1024 };
 
@@ -51,27 +52,52 @@ supervised_path(const struct settings *s, const char *file, char *path, size_t s
     return snprintf(path, size, "%s/%s", s->runtime, file) < (int)size;
 }
 
-bool
-supervised_wanted(const struct settings *s)
+/* Is FILE in the state folder? What is to be there survives a boot. */
+static bool
+has_mark(const struct settings *s, const char *file)
 {
     char path[PATH_MAX];
 
-    return snprintf(path, sizeof(path), "%s/" DOWN_FILE, s->state) >= (int)sizeof(path) ||
-           access(path, F_OK) != 0;
+    return snprintf(path, sizeof(path), "%s/%s", s->state, file) < (int)sizeof(path) &&
+           access(path, F_OK) == 0;
+}
+
+static bool
+set_mark(const struct settings *s, const char *file, bool there, struct error *err)
+{
+    char path[PATH_MAX];
+
+    if (snprintf(path, sizeof(path), "%s/%s", s->state, file) >= (int)sizeof(path))
+        return error_set(err, ERROR_INTERNAL, "cannot name a file in %s", s->state);
+    if (there)
+        return file_replace(path, "", 0, 0600, err);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return error_errno(err, ERROR_FAILED, errno, "cannot remove %s", path);
+    return true;
+}
+
+bool
+supervised_wanted(const struct settings *s)
+{
+    return !has_mark(s, DOWN_FILE);
 }
 
 bool
 supervised_want(const struct settings *s, bool wanted, struct error *err)
 {
-    char path[PATH_MAX];
+    return set_mark(s, DOWN_FILE, !wanted, err);
+}
 
-    if (snprintf(path, sizeof(path), "%s/" DOWN_FILE, s->state) >= (int)sizeof(path))
-        return error_set(err, ERROR_INTERNAL, "cannot name a file in %s", s->state);
-    if (!wanted)
-        return file_replace(path, "", 0, 0600, err);
-    if (unlink(path) != 0 && errno != ENOENT)
-        return error_errno(err, ERROR_FAILED, errno, "cannot remove %s", path);
-    return true;
+bool
+supervised_stock(const struct settings *s)
+{
+    return has_mark(s, STOCK_FILE);
+}
+
+bool
+supervised_set_stock(const struct settings *s, bool stock, struct error *err)
+{
+    return set_mark(s, STOCK_FILE, stock, err);
 }
 
 static bool

@@ -31,6 +31,10 @@ bool supervised_path(const struct settings *s, const char *file, char *path, siz
 bool supervised_wanted(const struct settings *s);
 bool supervised_want(const struct settings *s, bool wanted, struct error *err);
 
+/* Whether kpropd is to load with kdb5_util itself, since release-loader said so. */
+bool supervised_stock(const struct settings *s);
+bool supervised_set_stock(const struct settings *s, bool stock, struct error *err);
+
 /*
  * Say WORD to the daemon and wait at most SECONDS for its answer in *REPLY: {"state", "wanted",
  * "pid", "since", "restarts", "failures", "last_failure", "next", "error", "hint"}, see

@@ -167,6 +167,8 @@ become(const struct settings *s, struct error *err)
         goto cleanup;
     snprintf(port, sizeof(port), "%d", place.port);
     argv[3] = realm->name;
+    if (supervised_stock(s))
+        argv[6] = NULL;
     clean_environment();
     execv(program, (char *const *)(uintptr_t)argv);
     error_errno(err, ERROR_FAILED, errno, "cannot run %s", program);

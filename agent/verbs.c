@@ -1,6 +1,7 @@
 /* verbs - see verbs.h. */
 #include "agent/verbs.h"
 
+#include "agent/acceptance.h"
 #include "agent/acl.h"
 #include "agent/database_verbs.h"
 #include "agent/enroll.h"
@@ -92,6 +93,10 @@ static const struct verb table[] = {
       1, 1, VERB_CHANGING, false, 180, kpropd_verb_restart_kdc },
     { "rollback", "REALM [previous|GENERATION]", "load the last good dump again, or the one before",
       1, 2, VERB_CHANGING, false, 3700, rollback_verb },
+    { "release-loader", "REALM", "give kpropd its stock loader back: nothing is checked any more",
+      1, 1, VERB_CHANGING, false, 400, kpropd_verb_release_loader },
+    { "accept-next", "REALM [SHA256]", "load the next dump though nobody announced it, once",
+      1, 2, VERB_CHANGING, true, 60, acceptance_verb },
     { "enroll", "[OPTION...]", "make this host ready to become a replica, from the bundle on stdin",
       0, 6, VERB_CHANGING, true, 300, enroll_verb },
     { "version", "", "the agent's version", 0, 0, VERB_READING, false, 10, verb_version },

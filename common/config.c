@@ -5,6 +5,7 @@
 #include <krb5.h>
 #include <limits.h>
 #include <profile.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,6 +79,39 @@ parse_boolean(const char *text, bool *value)
     return false;
 }
 
+/* "refuse or accept" of such words. */
+static void
+list_words(const char *const *words, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (const char *const *word = words; *word != NULL; word++) {
+        size_t used = strlen(text);
+
+        snprintf(text + used, size - used, "%s%s",
+                 word == words     ? ""
+                 : word[1] == NULL ? " or "
+                                   : ", ",
+                 *word);
+    }
+}
+
+static bool
+set_choice(const struct config_key *key, const char *value, const char *path, void *settings,
+           struct error *err)
+{
+    char expected[256];
+
+    for (int i = 0; key->words[i] != NULL; i++) {
+        if (strcmp(key->words[i], value) != 0)
+            continue;
+        if (settings != NULL)
+            *(int *)field(settings, key) = i;
+        return true;
+    }
+    list_words(key->words, expected, sizeof(expected));
+    return bad_value(path, key->name, value, expected, err);
+}
+
 /* With SETTINGS NULL the value is only checked. */
 static bool
 set_value(const struct config_key *key, const char *value, const char *path, void *settings,
@@ -101,6 +135,8 @@ set_value(const struct config_key *key, const char *value, const char *path, voi
         if (*value == '\0' || *end != '\0' || errno != 0)
             return bad_value(path, key->name, value, "a whole number", err);
         return set_number(key, number, value, path, settings, err);
+    case CONFIG_CHOICE:
+        return set_choice(key, value, path, settings, err);
     case CONFIG_DURATION:
         if (krb5_string_to_deltat((char *)(uintptr_t)value, &delta) != 0)
             return bad_value(path, key->name, value, "a duration such as 30s, 5m or 1h", err);

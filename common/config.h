@@ -14,6 +14,7 @@ enum config_type {
     CONFIG_PATH,     /* char *, malloced; must be absolute */
     CONFIG_INTEGER,  /* int within min..max */
     CONFIG_BOOLEAN,  /* bool: yes/no, true/false, on/off, 1/0 as the profile library takes them */
+    CONFIG_CHOICE,   /* int, the place of the value among the key's words */
     CONFIG_DURATION, /* int, seconds within min..max; written as krb5 does: 30s, 5m, 1h 30m, 90 */
 };
 
@@ -22,6 +23,7 @@ struct config_key {
     enum config_type type;
     size_t offset; /* of the field in the caller's structure, which holds the default before */
     int min, max;
+    const char *const *words; /* of CONFIG_CHOICE, ended by NULL */
 };
 
 /*

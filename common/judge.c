@@ -1,6 +1,8 @@
 /* judge - see judge.h. */
 #include "common/judge.h"
 
+#include "common/refusals.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -269,33 +271,56 @@ judge_kdc(const json_t *facts, const char *host, struct judgement *j)
     return judge_service(facts, host, "kdc", "krb5kdc", j);
 }
 
+/* Nothing unverified replaces the database, unless the host's own configuration says so; and what
+ * was refused so may be a job that somebody misses. */
+static enum verdict
+loads_with_ours(const json_t *facts, const char *host, const char *whose, struct judgement *j)
+{
+    const struct refusal_names names = { fact_text(facts, "realm", "name"), host, NULL };
+    const char *refusal = fact_text(facts, "last", "refusal");
+
+    if (strcmp(fact_text(facts, "unannounced", "rule"), "accept") == 0) {
+        summary(j,
+                "%s loads with kpropctl's loader, but takes what nobody announced, from whoever is "
+                "in kpropd.acl (unannounced = accept)",
+                whose);
+        hint(j, "set unannounced = refuse in /etc/kpropctl/agent.conf of %s", host);
+        return HOLDS_BUT;
+    }
+    for (int id = 0; refusal[0] != '\0' && id < REFUSALS; id++) {
+        if (strcmp(refusal_row((enum refusal_id)id)->id, refusal) != 0)
+            continue;
+        summary(j, "%s refused the last dump: %s", host, fact_text(facts, "last", "error"));
+        refusal_ways((enum refusal_id)id, &names, j->hint, sizeof(j->hint));
+        return HOLDS_BUT;
+    }
+    summary(j, "%s loads with kpropctl's loader: nothing unverified replaces the database", whose);
+    return HOLDS;
+}
+
 enum verdict
 judge_loader(const json_t *facts, const char *host, bool on_demand, struct judgement *j)
 {
     const json_t *kpropd;
-    bool running;
+    bool running, supervised;
+    char whose[300];
 
     kpropd = json_object_get(facts, "kpropd");
     running = json_is_integer(json_object_get(kpropd, "pid"));
-    if ((json_is_object(json_object_get(kpropd, "supervised")) && !running) ||
-        ((json_is_object(json_object_get(kpropd, "supervised")) ||
-          fact_text(kpropd, "unit", NULL)[0] == '\0') &&
-         fact_true(kpropd, "loader", NULL))) {
-        summary(j,
-                "kpropd on %s loads with kpropctl's loader: nothing unverified replaces the "
-                "database",
-                host);
-        return HOLDS;
+    supervised = json_is_object(json_object_get(kpropd, "supervised"));
+    snprintf(whose, sizeof(whose), "kpropd on %s", host);
+    if (supervised && fact_true(facts, "unannounced", "released")) {
+        summary(j, "%s loads with kdb5_util alone, which can destroy the database", whose);
+        j->mild = true;
+        return LACKING;
     }
+    if ((supervised && !running) || ((supervised || fact_text(kpropd, "unit", NULL)[0] == '\0') &&
+                                     fact_true(kpropd, "loader", NULL)))
+        return loads_with_ours(facts, host, whose, j);
     if (cannot_load_ours(kpropd, host, on_demand, j))
         return HOLDS_BUT;
-    if (fact_true(kpropd, "dropin", NULL) && (!running || fact_true(kpropd, "loader", NULL))) {
-        summary(j,
-                "%s loads with kpropctl's loader: nothing unverified replaces the "
-                "database",
-                fact_text(kpropd, "unit", NULL));
-        return HOLDS;
-    }
+    if (fact_true(kpropd, "dropin", NULL) && (!running || fact_true(kpropd, "loader", NULL)))
+        return loads_with_ours(facts, host, fact_text(kpropd, "unit", NULL), j);
     summary(j,
             running && fact_true(kpropd, "loader", NULL)
                 ? "the drop-in of %s that names kpropctl's loader is gone: from its next "

@@ -22,6 +22,54 @@ static const struct refusal table[REFUSALS] = {
                          .ways = { { "primary", "kpropctl propagate --allow-shrink",
                                      "the principals that are missing, on all replicas",
                                      "test_shrink_guard" } } },
+    [REFUSAL_UNANNOUNCED] = { .id = "unannounced",
+                              .says = "nobody announced it, and this host has verified",
+                              .why = "Whoever is in kpropd.acl can send a dump. Once a load has "
+                                     "been verified, one that "
+                                     "no primary announced to the agent is old, foreign or forged "
+                                     "as a rule.",
+                              .ways = { { "primary", "kpropctl propagate REPLICA",
+                                          "nothing, where that is the primary",
+                                          "test_the_refused_primary_propagates" },
+                                        { "replica", "kpropctl-agent accept-next REALM",
+                                          "the proof that the next dump is the primary's",
+                                          "test_accept_next" },
+                                        { "replica",
+                                          "unannounced = accept in /etc/kpropctl/agent.conf",
+                                          "the same for every dump", "test_the_setting_accepts" },
+                                        { "primary", "kpropctl remove-slave REPLICA",
+                                          "all checks of what kpropd loads there",
+                                          "test_remove_slave_releases" } } },
+    [REFUSAL_UNANNOUNCED_PLAIN] = { .id = "unannounced-plain",
+                                    .says = "nobody announced it, and it is a plain one",
+                                    .why = "A plain dump on a host that kadmind keeps up to date "
+                                           "incrementally makes its "
+                                           "place in the update log void, and the next full resync "
+                                           "takes the dump away again.",
+                                    .ways = { { "replica", "kpropctl-agent release-loader REALM",
+                                                "all checks of what kpropd loads",
+                                                "test_a_plain_dump_on_iprop" } } },
+    [REFUSAL_DENIED] = { .id = "denied",
+                         .says = "does not take this host for its",
+                         .why = "The agent follows another primary. What the one that it denies "
+                                "sends would take "
+                                "away what the other one has changed since.",
+                         .ways = { { "replica",
+                                     "admin_server = PRIMARY in krb5.conf, or acl in "
+                                     "/etc/kpropctl/agent.conf",
+                                     "what the primary that it follows has changed since",
+                                     "test_denied_is_not_absent" },
+                                   { "replica", "kpropctl-agent release-loader REALM",
+                                     "all checks of what kpropd loads: kprop then overwrites the "
+                                     "database",
+                                     "test_denied_is_not_absent" } } },
+    [REFUSAL_JOBS] = { .id = "jobs",
+                       .says = "of this host will fail from then on",
+                       .why = "A replica that kpropctl manages refuses what jobs of old send it "
+                              "with kprop.",
+                       .ways = { { "primary", "kpropctl setup-slave --yes REPLICA",
+                                   "what these jobs did: each of their runs fails from then on",
+                                   "test_jobs_are_named_before" } } },
 };
 
 const struct refusal *

@@ -18,6 +18,10 @@
 enum refusal_id {
     REFUSAL_SURPLUS,
     REFUSAL_SHRUNK,
+    REFUSAL_UNANNOUNCED,
+    REFUSAL_UNANNOUNCED_PLAIN,
+    REFUSAL_DENIED,
+    REFUSAL_JOBS,
     REFUSALS, /* their number */
 };
 

@@ -139,6 +139,28 @@ const struct symptom symptoms_during[] = {
               "primary# kpropctl check REPLICA",
       .remedy = "propagate again; if it breaks at the same place, look for a firewall or a wrong "
                 "MTU in between" },
+    { .id = "unannounced",
+      .title = "REPLICA refuses a dump that nobody announced to its agent",
+      .check = "loader",
+      .program = "kprop, kpropctl-loader below kpropd",
+      .where = ON_PRIMARY | ON_REPLICA,
+      .signs = { { "nobody announced it", SURE },
+                 { "refused the last dump", SURE },
+                 { "takes what nobody announced", SURE },
+                 ABORTED },
+      .cause = "Once kpropctl's loader has verified a load of the realm, it takes no dump that no "
+               "primary announced to the agent: what kprop sends from a job of cron, from a "
+               "former primary, or by hand. kprop is told nothing but that the load failed. The "
+               "live database is as it was.",
+      .apart = "the replica's log has a line of kpropctl-loader with 'nobody announced it'",
+      .look = "replica# journalctl -u krb5-kpropd -n 20\n"
+              "primary# kpropctl schedule   (names the jobs that still send)",
+      .remedy = "send it by kpropctl: kpropctl propagate REPLICA\n"
+                "To have kpropd load whatever comes, as without kpropctl:\n"
+                "primary# kpropctl remove-slave REPLICA\n"
+                "Or for the next dump alone, or for this realm always (unannounced = accept in "
+                "/etc/kpropctl/agent.conf):\n"
+                "replica# kpropctl-agent accept-next REALM" },
     { .id = "dump-bad",
       .title = "REPLICA cannot read the dump: it is damaged, or of a newer format than its krb5",
       .check = "realm",

@@ -94,7 +94,8 @@ const struct symptom symptoms_rows[] = {
       .cause = "A cron job or timer runs kprop beside kpropctl. It may send an older or a cut "
                "dump, which nobody checks, over a good one, and the two lock each other out.",
       .look = "primary# kpropctl schedule",
-      .remedy = "remove the job that kpropctl schedule names" },
+      .remedy = "remove the job that kpropctl schedule names: a replica that was verified refuses "
+                "what it sends" },
     { .id = "renew",
       .title = "the key of REPLICA could not be renewed",
       .check = "renew",
@@ -254,7 +255,8 @@ const struct symptom symptoms_rows[] = {
       .where = ON_PRIMARY | ON_REPLICA,
       .signs = { { "the agent on * does not allow", SURE } },
       .cause = "The agent lets in host/ of the realm's admin_server, or whom its acl names. "
-               "Everybody else is denied.",
+               "Everybody else is denied, and nothing is sent behind its back: it may follow "
+               "another primary, whose changes would be lost.",
       .look = "replica# journalctl -u kpropctl-agent -n 10   (says who came, and which line "
               "decided)\n"
               "replica# grep -n acl /etc/kpropctl/agent.conf",

@@ -12,7 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTION_JSON = 256, OPTION_STOP, DEFAULT_LINES = 20, STOP_TIMEOUT = 120 };
+enum {
+    OPTION_JSON = 256,
+    OPTION_STOP,
+    DEFAULT_LINES = 20,
+    STOP_TIMEOUT = 120,
+    RELEASE_TIMEOUT = 420
+};
 
 static const struct option options[] = {
     { "json", no_argument, NULL, OPTION_JSON },
@@ -147,22 +153,56 @@ cmd_history(struct command_context *context, int argc, char **argv, struct error
     return tell(rows, a.json, columns, "nothing has happened yet", err);
 }
 
-/* Ask the agent of HOST to stop kpropd. */
+/* Have the agent of HOST run VERB for the realm. */
 static bool
-stop_kpropd(const struct command_context *context, const char *host, struct error *err)
+ask_agent(const struct command_context *context, const char *host, const char *verb, int timeout,
+          struct error *err)
 {
-    const char *argv[] = { "stop-kpropd", context->realm->name, NULL };
+    const char *argv[] = { verb, context->realm->name, NULL };
     struct names replica;
     enum remote_fault fault;
     struct remote *agent;
     json_t *reply = NULL;
     bool ok;
 
+    error_clear(err);
     agent = connect_agent(context, host, &replica, err);
-    ok = agent != NULL && remote_call(agent, argv, STOP_TIMEOUT, NULL, NULL, &reply, &fault, err);
+    ok = agent != NULL && remote_call(agent, argv, timeout, NULL, NULL, &reply, &fault, err);
     json_decref(reply);
     remote_close(agent);
     return ok;
+}
+
+/* Nobody announces anything to it from now on: a loader that waits for that would only refuse. */
+static void
+release_loader(const struct command_context *context, const char *host)
+{
+    struct error err;
+
+    if (ask_agent(context, host, "release-loader", RELEASE_TIMEOUT, &err)) {
+        printf("kpropd on %s loads with kdb5_util itself again: nothing is checked there\n", host);
+        return;
+    }
+    printf("kpropd on %s may still refuse what nobody announces, since its loader could not be "
+           "taken away from here: %s\n"
+           "on %s, as root: kpropctl-agent release-loader %s\n",
+           host, err.text, host, context->realm->name);
+}
+
+static bool
+is_known(const struct command_context *context, const char *host, struct error *err)
+{
+    struct state *state = state_open(context->configuration->state_dir,
+                                     context->configuration->state_group, false, err);
+    struct state_memory memory;
+    bool ok;
+
+    ok = state != NULL && state_memory(state, context->realm->name, host, &memory, err);
+    state_close(state);
+    if (!ok || memory.known)
+        return ok;
+    error_set(err, ERROR_FAILED, "%s is no known replica of %s", host, context->realm->name);
+    return error_hint(err, "'kpropctl list' shows them, with their full names");
 }
 
 static bool
@@ -181,10 +221,6 @@ forget(const struct command_context *context, const char *host, struct error *er
         json_decref(left);
     }
     state_close(state);
-    if (ok && !known) {
-        error_set(err, ERROR_FAILED, "%s is no known replica of %s", host, context->realm->name);
-        return error_hint(err, "'kpropctl list' shows them, with their full names");
-    }
     return ok;
 }
 
@@ -203,10 +239,14 @@ cmd_remove(struct command_context *context, int argc, char **argv, struct error 
     host = argv[optind];
     if (!run_check_hosts(&argv[optind], 1, err))
         return ERROR_USAGE;
-    if (a.stop && !stop_kpropd(context, host, err)) {
+    if (!is_known(context, host, err))
+        return err->code;
+    if (a.stop && !ask_agent(context, host, "stop-kpropd", STOP_TIMEOUT, err)) {
         error_prefix(err, "%s is not forgotten", host);
         return err->code;
     }
+    /* First, so that a run that is killed can be run again. */
+    release_loader(context, host);
     if (!forget(context, host, err))
         return err->code;
     printf("%s is forgotten: it is not propagated to any more; its history stays\n", host);

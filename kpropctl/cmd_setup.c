@@ -2,6 +2,7 @@
 #include "kpropctl/commands.h"
 #include "kpropctl/run.h"
 #include "kpropctl/schedule.h"
+#include "kpropctl/setup_jobs.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -30,18 +31,22 @@ static const struct option options[] = {
     { "agent-package", required_argument, NULL, OPTION_PACKAGE },
     { "replace", no_argument, NULL, OPTION_REPLACE },
     { "renew-keys", no_argument, NULL, OPTION_RENEW_KEYS },
+    { "yes", no_argument, NULL, 'y' },
     { NULL, 0, NULL, 0 },
 };
 
 static bool
-parse(int argc, char **argv, struct run_request *request, const char **via)
+parse(int argc, char **argv, struct run_request *request, const char **via, bool *yes)
 {
     int option;
 
-    while ((option = getopt_long(argc, argv, "n", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "ny", options, NULL)) != -1) {
         switch (option) {
         case 'n':
             request->dry_run = true;
+            break;
+        case 'y':
+            *yes = true;
             break;
         case OPTION_JSON:
             request->backend = &output_json;
@@ -123,9 +128,10 @@ cmd_setup(struct command_context *context, int argc, char **argv, struct error *
         .wait = context->configuration->wait,
     };
     const char *via = NULL;
+    bool yes = false;
     int status;
 
-    if (!parse(argc, argv, &request, &via))
+    if (!parse(argc, argv, &request, &via, &yes))
         return ERROR_USAGE;
     request.hosts = argv + optind;
     request.count = (size_t)(argc - optind);
@@ -136,7 +142,14 @@ cmd_setup(struct command_context *context, int argc, char **argv, struct error *
     }
     if (!run_check_hosts(request.hosts, request.count, err))
         return ERROR_USAGE;
-    status = prepare_delivery(&request, via, err) ? run_walks(&request, err) : err->code;
+    status = prepare_delivery(&request, via, err) &&
+                     setup_jobs_agree(context, request.hosts, request.count,
+                                      request.dry_run ? ANSWER_NONE_NEEDED
+                                      : yes           ? ANSWER_YES
+                                                      : ANSWER_ASK,
+                                      err)
+                 ? run_walks(&request, err)
+                 : err->code;
     via_free(request.delivery.via);
     if (status == 0 && !request.dry_run && request.backend == &output_text)
         tell_schedule(context);

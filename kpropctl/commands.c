@@ -22,6 +22,7 @@ const struct command commands[] = {
       "  --allow-shrink  the database is meant to have far fewer entries than last time\n"
       "  --renew-keys    put the current keys into a keytab that is stale, here or on HOST\n"
       "  --no-wait       leave if another run for the realm is at work\n"
+      "  -y, --yes       do not ask about jobs of this host that will fail from then on\n"
       "  --json          a report for programs\n",
       NEEDS_ROOT | NEEDS_REALM, cmd_setup },
     { "enroll", NULL, "[--with-stash] [--rekey] HOST",

@@ -230,6 +230,17 @@ look_into_user_table(struct search *search, const char *path)
     look_into_crontab(search, path, false);
 }
 
+/* run-parts passes over what cannot be executed. */
+static bool
+is_executable(const struct search *search, const char *path)
+{
+    char full[PATH_MAX];
+    struct stat st;
+
+    return snprintf(full, sizeof(full), "%s%s", search->root, path) < (int)sizeof(full) &&
+           stat(full, &st) == 0 && (st.st_mode & 0111) != 0;
+}
+
 /* A script that run-parts starts: the file itself, or what it calls. */
 static void
 look_into_part(struct search *search, const char *path)
@@ -240,6 +251,8 @@ look_into_part(struct search *search, const char *path)
     struct buffer text;
     size_t len, before = search->found->count;
 
+    if (!is_executable(search, path))
+        return;
     one.line = look_into_script(search, path, &one.kind);
     if (one.line > 0) {
         text_clean(path, strlen(path), one.file, sizeof(one.file));

@@ -5,6 +5,7 @@
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/process.h"
+#include "common/refusals.h"
 #include "kpropctl/delivery.h"
 
 #include <errno.h>
@@ -463,13 +464,10 @@ refusal_error(const struct remote *remote, const struct call *call, const char *
 {
     if (call->refusal_code == MESSAGE_E_ACCESS) {
         *fault = REMOTE_NOT_AUTHORISED;
-        error_set(err, ERROR_UNREACHABLE, "the agent on %s does not allow '%s' to us: %s",
-                  remote->host, verb, call->refusal);
-        error_hint(
-            err,
-            "let it: on %s set acl in /etc/kpropctl/agent.conf, or admin_server of the "
-            "realm in krb5.conf to this primary (journalctl -u kpropctl-agent has the reason)",
-            remote->host);
+        refusal_set(err, REFUSAL_DENIED, &(struct refusal_names){ .replica = remote->host },
+                    "the agent on %s does not allow '%s' to us: it does not take this host for its "
+                    "primary (%s)",
+                    remote->host, verb, call->refusal);
         return;
     }
     *fault = call->refusal_code == MESSAGE_E_UNKNOWN_COMMAND ? REMOTE_NOT_AGENT : REMOTE_LOST;

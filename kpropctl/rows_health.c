@@ -155,8 +155,8 @@ see_competitors(struct walk *walk, struct step *step)
     if (worst != NULL) {
         step_summary(step, "another job runs kprop: %s line %u: %s", worst->file, worst->line,
                      worst->command);
-        step_hint(step, "remove it: kpropctl's loader refuses what it sends while a run of ours is "
-                        "under way, and nobody verifies the rest");
+        step_hint(step, "remove it: a replica that was verified refuses what it sends; where our "
+                        "loader is not in place nobody verifies it");
     } else {
         step_summary(step, "no other job propagates");
     }

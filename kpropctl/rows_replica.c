@@ -1,4 +1,5 @@
 /* rows_replica - rows that the agent's facts tell, held against what the primary knows. */
+#include "common/refusals.h"
 #include "kpropctl/principals.h"
 #include "kpropctl/rows.h"
 #include "kpropctl/text.h"
@@ -14,7 +15,26 @@
 
 enum { VERB_TIMEOUT = 60, START_TIMEOUT = 240 };
 
-/* A propagation goes on without an agent, unless the host itself is gone. */
+/* Denied is not absent: it follows another primary, and nothing is sent there behind its back. */
+static enum verdict
+denied(struct walk *walk, struct step *step)
+{
+    const struct refusal_names names = { walk->realm->name, walk->replica.host,
+                                         walk->primary.host };
+    char ways[sizeof(step->hint)];
+
+    if (strcmp(walk->client, walk->primary.principal) == 0) {
+        step_hint(step, "%s", refusal_ways(REFUSAL_DENIED, &names, ways, sizeof(ways)));
+        return REFUSED;
+    }
+    step_hint(step,
+              "let %s read: on %s add it to the file that acl_read names in "
+              "/etc/kpropctl/agent.conf",
+              walk->client, walk->replica.host);
+    return IMPOSSIBLE;
+}
+
+/* A propagation goes on without an agent, unless the host itself is gone, or denies us. */
 static enum verdict
 without_agent(struct walk *walk, struct step *step, enum remote_fault fault,
               const struct error *err)
@@ -27,6 +47,8 @@ without_agent(struct walk *walk, struct step *step, enum remote_fault fault,
     if (walk->kind == WALK_CHECK && geteuid() != 0 &&
         (fault == REMOTE_NO_TICKET || fault == REMOTE_NOT_AUTHORISED))
         return UNKNOWN;
+    if (fault == REMOTE_NOT_AUTHORISED)
+        return denied(walk, step);
     if (walk->kind != WALK_PROPAGATE || walk_may_pass(fault) || fault == REMOTE_NAME ||
         fault == REMOTE_NO_TICKET || fault == REMOTE_CLOCK || fault == REMOTE_KEYTAB)
         return IMPOSSIBLE;
@@ -53,7 +75,8 @@ see_agent(struct walk *walk, struct step *step)
     if (walk->agent == NULL && !walk_connect(walk, &fault, &err))
         return without_agent(walk, step, fault, &err);
     if (!walk_fetch_facts(walk, &err))
-        return without_agent(walk, step, REMOTE_NOT_AUTHORISED, &err);
+        return without_agent(
+            walk, step, walk->call_fault == REMOTE_OK ? REMOTE_NOT_AGENT : walk->call_fault, &err);
     if (fact_text(walk->facts, "agent", "version")[0] == '\0') {
         error_set(&err, ERROR_UNREACHABLE,
                   "cannot use the facts of the agent on %s: they do not say which version it is",

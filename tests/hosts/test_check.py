@@ -119,7 +119,7 @@ FAULTS = [
     Fault("kdc1", "competitors", "WARNING",
           "echo '*/5 * * * * root /usr/sbin/kprop -f /root/dump kdc2.lab.test' "
           ">/etc/cron.d/old-kprop", "rm /etc/cron.d/old-kprop",
-          ["/etc/cron.d/old-kprop", "kprop"], "remove it"),
+          ["/etc/cron.d/old-kprop", "kprop"], "remove it: a replica that was verified refuses"),
     Fault("kdc1", "keytab", "CRITICAL", "kadmin.local -q 'cpw -randkey host/kdc1.lab.test'",
           "kadmin.local -q 'ktadd -norandkey host/kdc1.lab.test'", "host/kdc1.lab.test@LAB.TEST",
           "ktadd -norandkey", after=RESEND),

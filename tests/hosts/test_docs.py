@@ -72,6 +72,9 @@ def test_verbs(kdc1, replica):
     agrees(replica.json("kpropctl-agent", "check", "--json", "LAB.TEST", check=False), "check")  # as ask("check") from afar
     agrees(ask("acl-add", "LAB.TEST", "host/kdc1.lab.test@LAB.TEST"), "acl-add")
     agrees(ask("use-loader", "LAB.TEST"), "use-loader")
+    agrees(ask("accept-next", "LAB.TEST"), "accept-next")
+    agrees(ask("release-loader", "LAB.TEST"), "release-loader")
+    ask("use-loader", "LAB.TEST")
     agrees(ask("start-kpropd", "LAB.TEST"), "start-kpropd")
     agrees(ask("start-kdc", "LAB.TEST"), "start-kdc", "start-kpropd")
     agrees(ask("stash", "LAB.TEST", NONCE, "1:" + NONCE), "stash")

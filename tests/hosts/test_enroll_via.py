@@ -373,7 +373,7 @@ def test_an_access_list_without_the_primary(primary, ready):
     ready.write("/etc/kpropctl/agent.acl", "host/old.lab.test@LAB.TEST\n")
     ready.write("/etc/kpropctl/agent.conf", "[kpropctl-agent]\n    acl = /etc/kpropctl/agent.acl\n")
     ready.systemctl("restart", "kpropctl-agent")
-    set_up_by(primary, ready, via=None).stopped("agent", "failed", 4, summary="does not allow")
+    set_up_by(primary, ready, via=None).stopped("agent", "refused", 3, summary="does not allow")
     assert set_up_by(primary, ready).good().fixed() == ["enrolled"]
     assert ready.read("/etc/kpropctl/agent.acl").splitlines()[0] == "host/old.lab.test@LAB.TEST"
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lab import wait_until
+from propagate_kit import wrap_kprop
 from setup_kit import add_user, set_up, ticket
 
 AGENT = "/usr/sbin/kpropctl-agent"
@@ -163,6 +164,13 @@ def test_missing_stash(pair):
     assert told["rows"]["new-stash"]["level"] == "fixed" and keys(kdc2) == [1] and starts(kdc2)
 
 
+def send_and_die(kdc1):
+    """A dump that is announced and sent, and nobody asks about it: its run is killed."""
+    wrap_kprop(kdc1, 'trap "" HUP TERM INT; $real "$@"; kill -KILL $PPID')
+    assert not kdc1.ok("kpropctl", "propagate", "kdc2.lab.test")
+    kdc1.remove("/etc/kpropctl/kpropctl.conf")
+
+
 def test_killed_between_database_and_stash(pair):
     """The loader has promoted the new database, and nobody asks: the agent's start completes it, and
     so does whoever asks next."""
@@ -172,8 +180,7 @@ def test_killed_between_database_and_stash(pair):
     told = kdc2.json(AGENT, "stash-put", "LAB.TEST", input=stash)
     assert told["state"] == "waiting" and not told["changed"], told
     assert keys(kdc2) == [1] and keys(kdc2, WAITING) == [2] and ticket(kdc2) == ""
-    # A plain kprop, of a dump that nobody announces and nobody asks about.
-    kdc1.run("kdb5_util dump /root/dump && kprop -f /root/dump kdc2.lab.test")
+    send_and_die(kdc1)
     assert keys(kdc2) == [1] and not opens(kdc2)
     kdc2.systemctl("restart", "kpropctl-agent")
     wait_until(lambda: keys(kdc2) == [2])
@@ -185,7 +192,7 @@ def test_next_question_completes_it(pair):
     jump(kdc1)
     stash = kdc1.out("od -An -v -tx1 /etc/krb5kdc/stash | tr -d ' \\n'")
     kdc2.json(AGENT, "stash-put", "LAB.TEST", input=stash)
-    kdc1.run("kdb5_util dump /root/dump && kprop -f /root/dump kdc2.lab.test")
+    send_and_die(kdc1)
     kdc2.json(AGENT, "outcome", "LAB.TEST", "0")
     assert keys(kdc2) == [2] and opens(kdc2)
 

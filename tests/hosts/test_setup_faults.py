@@ -316,7 +316,7 @@ def test_not_authorised(kdc1, kdc2, conf, hint):
     kdc2.write("/etc/kpropctl/agent.acl", "princ:somebody@LAB.TEST\n")
     kdc2.write("/etc/kpropctl/agent.conf", "[kpropctl-agent]\n" + conf)
     kdc2.systemctl("restart", AGENT)
-    set_up(kdc1, kdc2).stopped("agent", "failed", 4, summary=["kdc2.lab.test", "does not allow"],
+    set_up(kdc1, kdc2).stopped("agent", "refused", 3, summary=["kdc2.lab.test", "does not allow"],
                                hint=["on kdc2.lab.test", hint])
 
 
@@ -327,7 +327,7 @@ def test_may_read_but_not_change(kdc1, kdc2):
                "    acl_read = /etc/kpropctl/read.acl\n")
     kdc2.systemctl("restart", AGENT)
     report = set_up(kdc1, kdc2)
-    report.stopped("acl", "failed", 4, summary=["does not allow 'acl-add'"], hint="kdc2.lab.test")
+    report.stopped("acl", "refused", 3, summary=["does not allow 'acl-add'"], hint="kdc2.lab.test")
     assert not kdc2.exists("/etc/krb5kdc/kpropd.acl")
 
 

@@ -90,6 +90,15 @@ withdraw(void)
     unlink(file("state/" REALM ".announced"));
 }
 
+/* As if no load had ever been verified here. */
+DB_FN void
+forget(void)
+{
+    withdraw();
+    unlink(file("state/" REALM ".last_good"));
+    unlink(file("state/" REALM ".accept"));
+}
+
 /* Run the loader on DUMP behind PREFIX (a tracer, or ""), and return its exit status. */
 DB_FN int
 load_behind(const char *prefix, const char *dump)
@@ -202,7 +211,7 @@ assert_refused(const char *dump, const char *text)
 DB_FN void
 put_back_old(void)
 {
-    withdraw();
+    forget();
     assert_int_equal(load(file("old.dump")), 0);
     assert_false(has_principal(&test_realm, "fresh"));
 }
@@ -264,6 +273,8 @@ be_loader(char **argv)
     request.realm = realm;
     request.database = getenv("OTHER") != NULL ? getenv("OTHER") : realm->database;
     request.incremental = getenv("INCREMENTAL") != NULL;
+    request.unannounced =
+        getenv("UNANNOUNCED_ACCEPT") != NULL ? UNANNOUNCED_ACCEPT : UNANNOUNCED_REFUSE;
     ok = loader_run(&request, &result);
     fprintf(stderr, "%s: %s%s (%s)\n", argv[2], ok ? "loaded" : "failed: ", result.error,
             result.note);

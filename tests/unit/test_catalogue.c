@@ -93,8 +93,12 @@ static const struct {
       "load-running", SURE },
     { "kpropd: Bad file descriptor while trying to lock '/no/such/from_master.temp'",
       "spool-missing", SURE },
-    { "kprop: Software caused connection abort while reading response from server", "dump-bad",
+    { "kprop: Software caused connection abort while reading response from server", "unannounced",
       POSSIBLE },
+    { "kpropctl-loader: realm LAB.TEST: cannot load dump /var/lib/krb5kdc/from_master: nobody "
+      "announced it, and this host has verified generation 7 of host/kdc1.lab.test@LAB.TEST\n"
+      "kpropd: /usr/lib/kpropctl/kpropctl-loader returned a bad exit status (1)",
+      "unannounced", SURE },
     { "kprop: Software caused connection abort while reading response from server\n"
       "kpropd[9]: /usr/sbin/kdb5_util returned a bad exit status (1)\n"
       "kdb5_util: dump header bad in /var/lib/krb5kdc/from_master",

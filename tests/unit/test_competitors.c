@@ -125,6 +125,8 @@ put(const char *root, const char *path, const char *text)
     fp = fopen(full, "w");
     assert_non_null(fp);
     fputs(text, fp);
+    if (strncmp(text, "#!", 2) == 0)
+        fchmod(fileno(fp), 0755);
     fclose(fp);
 }
 
@@ -173,6 +175,7 @@ test_places(void **state)
     put(root, "/etc/cron.hourly/krb5-prop", "#!/bin/sh\n\nkprop kdc2");
     put(root, "/usr/local/bin/backup", "#!/bin/sh\nkdb5_util dump /backup\n");
     put(root, "/etc/cron.daily/backup", "#!/bin/sh\n/usr/local/bin/backup\n");
+    put(root, "/etc/cron.daily/off", "kprop kdc2\n"); /* not executable */
     put(root, "/var/spool/cron/crontabs/root", "@hourly kprop kdc2\n");
     put(root, "/etc/systemd/system/prop.service",
         "[Unit]\nDescription=kprop\n[Service]\nExecStart=/root/prop.sh\n");

@@ -18,7 +18,10 @@ struct settings {
     int number;
     int seconds;
     bool flag;
+    int choice;
 };
+
+static const char *const choices[] = { "one", "two", "three", NULL };
 
 static const struct config_key keys[] = {
     { "word", CONFIG_STRING, offsetof(struct settings, word), 0, 0 },
@@ -26,6 +29,7 @@ static const struct config_key keys[] = {
     { "number", CONFIG_INTEGER, offsetof(struct settings, number), 1, 10 },
     { "seconds", CONFIG_DURATION, offsetof(struct settings, seconds), 0, 86400 },
     { "flag", CONFIG_BOOLEAN, offsetof(struct settings, flag), 0, 0 },
+    { "choice", CONFIG_CHOICE, offsetof(struct settings, choice), 0, 0, choices },
     { NULL, CONFIG_STRING, 0, 0, 0 },
 };
 
@@ -54,8 +58,10 @@ test_good(void **state)
     struct error err;
 
     (void)state;
-    assert_true(load("[test]\n word = x y\n path = /a/b\n number = 7\n seconds = 5m\n flag = yes\n",
+    assert_true(load("[test]\n word = x y\n path = /a/b\n number = 7\n seconds = 5m\n flag = yes\n"
+                     " choice = three\n",
                      &s, &err));
+    assert_int_equal(s.choice, 2);
     assert_string_equal(s.word, "x y");
     assert_string_equal(s.path, "/a/b");
     assert_int_equal(s.number, 7);

@@ -4,6 +4,8 @@
  */
 #include "loader_kit.h"
 
+#include "agent/acceptance.h"
+
 static void
 test_verified(void **state)
 {
@@ -58,6 +60,7 @@ test_other_database(void **state)
     put_back_old();
 }
 
+/* Before anything was verified here, whatever is whole is loaded. */
 static void
 test_unannounced(void **state)
 {
@@ -65,11 +68,110 @@ test_unannounced(void **state)
     put_back_old();
     assert_int_equal(load(file("good.dump")), 0);
     assert_true(outcome_true("loaded"));
+    assert_true(outcome_says("refusal", ""));
     assert_false(outcome_true("verified") || outcome_true("announced"));
     assert_true(has_principal(&test_realm, "fresh"));
     put_back_old();
-    assert_true(outcome_says("note", "the last verified one had"));
     assert_true(kdc_serves(&test_realm));
+}
+
+/* good.dump is live, and verified; old.dump is what nobody announces. */
+static void
+have_verified(void)
+{
+    announce(file("good.dump"));
+    assert_int_equal(load(file("good.dump")), 0);
+    assert_true(outcome_true("verified"));
+}
+
+static void
+test_unannounced_is_refused(void **state)
+{
+    (void)state;
+    have_verified();
+    assert_refused(file("old.dump"), "nobody announced it");
+    assert_true(outcome_says("refusal", "unannounced"));
+    assert_true(outcome_says("hint", "kpropctl-agent accept-next " REALM));
+    /* Not even the content that is live, and not where what is known cannot be read. */
+    assert_refused(file("good.dump"), "nobody announced it");
+    assert_true(shell("echo '{' > %s", file("state/" REALM ".last_good")));
+    assert_refused(file("old.dump"), "nobody announced it");
+    assert_true(has_principal(&test_realm, "fresh"));
+    setenv("UNANNOUNCED_ACCEPT", "", 1);
+    assert_int_equal(load(file("old.dump")), 0);
+    unsetenv("UNANNOUNCED_ACCEPT");
+    assert_false(outcome_true("verified") || has_principal(&test_realm, "fresh"));
+    assert_true(outcome_says("note", "unannounced = accept"));
+    put_back_old();
+}
+
+static void
+accept_next(const char *sha256)
+{
+    struct acceptance a;
+    struct error err;
+
+    assert_true(acceptance_give(file("state"), REALM, sha256, &a, &err));
+}
+
+/* Once, for one dump, marked unverified; a dump that is damaged does not use it up. */
+static void
+test_accepted(void **state)
+{
+    (void)state;
+    have_verified();
+    accept_next(NULL);
+    assert_true(shell("head -c -2 %s > %s", file("old.dump"), file("bad.dump")));
+    assert_refused(file("bad.dump"), "cannot load dump");
+    assert_int_equal(load(file("old.dump")), 0);
+    assert_true(outcome_says("note", "the last verified one had"));
+    assert_true(outcome_says("note", "accept-next"));
+    assert_false(outcome_true("verified") || has_principal(&test_realm, "fresh"));
+    assert_refused(file("old.dump"), "nobody announced it");
+    put_back_old();
+}
+
+static void
+test_accepted_by_hash(void **state)
+{
+    char hash[65] = "";
+    FILE *fp;
+
+    (void)state;
+    have_verified();
+    assert_true(shell("sha256sum %s | cut -c1-64 > %s", file("old.dump"), file("hash")));
+    fp = fopen(file("hash"), "r");
+    assert_non_null(fp);
+    assert_int_equal(fscanf(fp, "%64s", hash), 1);
+    fclose(fp);
+    accept_next(hash);
+    assert_refused(file("good.dump"), "nobody announced it");
+    /* Also while another dump is announced, which then can still come. */
+    announce(file("many.dump"));
+    assert_refused(file("good.dump"), "announced by host/primary");
+    assert_int_equal(load(file("old.dump")), 0);
+    assert_false(outcome_true("announced") || has_principal(&test_realm, "fresh"));
+    assert_int_equal(access(file("state/" REALM ".announced"), F_OK), 0);
+    put_back_old();
+}
+
+/* Not for longer than half an hour, whatever becomes of the clock; not what is no hash. */
+static void
+test_acceptance_ends(void **state)
+{
+    struct acceptance a;
+    struct error err;
+
+    (void)state;
+    have_verified();
+    for (int sign = -1; sign <= 1; sign += 2) {
+        assert_true(shell("echo \"{\\\"until\\\": $(($(date +%%s) %+d))}\" > %s",
+                          sign * (ACCEPTANCE_SECONDS + 60), file("state/" REALM ".accept")));
+        assert_refused(file("old.dump"), "nobody announced it");
+    }
+    assert_false(acceptance_give(file("state"), REALM, "abc", &a, &err));
+    assert_false(acceptance_give(file("state"), "../x", NULL, &a, &err));
+    put_back_old();
 }
 
 static void
@@ -167,6 +269,15 @@ test_wrong_stash(void **state)
                       test_realm.folder));
     assert_refused(file("good.dump"), "does not open it");
     assert_true(outcome_says("hint", "stash file"));
+    /* A new stash that waits is for a dump that was announced alone. */
+    assert_true(shell("cp %s.away %s", stash, file("state/" REALM ".stash")));
+    forget();
+    assert_refused(file("good.dump"), "does not open it");
+    announce(file("good.dump"));
+    assert_int_equal(load(file("good.dump")), 0);
+    assert_true(outcome_says("note", "new stash"));
+    unlink(file("state/" REALM ".stash"));
+    announce(file("good.dump"));
     assert_true(shell("mv %s.away %s", stash, stash));
     assert_int_equal(load(file("good.dump")), 0);
     put_back_old();
@@ -220,15 +331,30 @@ test_incremental(void **state)
                       "kdb5_util -r " REALM " dump -i1 iprop.dump && "
                       "kadmin.local -r " REALM " -q 'delprinc -force incremental' >/dev/null 2>&1",
                       test_realm.folder));
+    /* It comes while another dump is announced, and after verified loads. */
+    have_verified();
+    announce(file("good.dump"));
+    assert_refused(file("iprop.dump"), "announced by host/primary");
     withdraw();
+    assert_int_equal(load_behind("env INCREMENTAL=-i", file("iprop.dump")), 1);
+    assert_true(outcome_says("refusal", "unannounced"));
+    announce(file("good.dump"));
     setenv("KRB5_KDC_PROFILE", file("replica.conf"), 1);
     assert_int_equal(load_behind("env INCREMENTAL=-i", file("iprop.dump")), 0);
     assert_true(outcome_true("loaded"));
+    assert_true(outcome_says("note", "full resync by kadmind"));
+    withdraw();
     assert_true(has_principal(&test_realm, "incremental"));
     assert_true(shell("test \"$(kproplog -h | grep 'Last serial')\" = "
                       "\"$(head -1 %s | awk '{print \"\\tLast serial # : \" $3}')\"",
                       file("iprop.dump")));
-    /* A plain one is taken as well, and makes the replica ask for a full resync. */
+    /* A plain one is refused, whatever root has said at the console. */
+    accept_next(NULL);
+    assert_int_equal(load_behind("env INCREMENTAL=-i", file("old.dump")), 1);
+    assert_int_equal(load_behind("env UNANNOUNCED_ACCEPT=1 INCREMENTAL=-i", file("old.dump")), 1);
+    assert_true(outcome_says("refusal", "unannounced-plain"));
+    /* Before anything was verified it is taken, and makes the replica ask for a full resync. */
+    forget();
     assert_int_equal(load_behind("env INCREMENTAL=-i", file("old.dump")), 0);
     assert_true(shell("kproplog -h | grep -q 'Last serial # : 1$'"));
     setenv("KRB5_KDC_PROFILE", file("kdc.conf"), 1);
@@ -240,11 +366,20 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verified),       cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_other_database), cmocka_unit_test(test_unannounced),
-        cmocka_unit_test(test_other_dump),     cmocka_unit_test(test_bad_dumps),
-        cmocka_unit_test(test_lying_load),     cmocka_unit_test(test_wrong_stash),
-        cmocka_unit_test(test_generations),    cmocka_unit_test(test_announced_in_the_future),
+        cmocka_unit_test(test_verified),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_other_database),
+        cmocka_unit_test(test_unannounced),
+        cmocka_unit_test(test_unannounced_is_refused),
+        cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_accepted_by_hash),
+        cmocka_unit_test(test_acceptance_ends),
+        cmocka_unit_test(test_other_dump),
+        cmocka_unit_test(test_bad_dumps),
+        cmocka_unit_test(test_lying_load),
+        cmocka_unit_test(test_wrong_stash),
+        cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_announced_in_the_future),
         cmocka_unit_test(test_incremental),
     };
     int status;
