@@ -6,6 +6,7 @@
 #include "agent/enroll_stash.h"
 #include "agent/kpropd_acl.h"
 #include "agent/krb5_conf.h"
+#include "agent/own_names.h"
 #include "common/files.h"
 #include "common/keytab_file.h"
 #include "common/keytab_merge.h"
@@ -262,21 +263,43 @@ plan_lines(struct planner *p, const char *what, const char *path, mode_t folder_
     return true;
 }
 
-/* Make agent.conf name the access list. */
+/* Would the agent take tickets for the name that the bundle has for this host? */
 static bool
-plan_agent_conf(struct planner *p, struct error *err)
+knows_own_name(const struct planner *p)
+{
+    const char *host = part(p, BUNDLE_HOST);
+    struct own_names names;
+
+    own_names_read(p->settings->names, &names);
+    return own_names_has(&names, host, strlen(host));
+}
+
+/* Make agent.conf name the access list, where NEEDS_ACL, and this host, where the agent could not
+ * tell that it has this name. */
+static bool
+plan_agent_conf(struct planner *p, bool needs_acl, struct error *err)
 {
     const char *path = p->settings->file != NULL ? p->settings->file : AGENT_CONF;
-    struct enroll_target *t = add_target(p, "agent.conf", path, CONF_MODE, 0755, err);
+    const char *host = knows_own_name(p) ? NULL : part(p, BUNDLE_HOST);
+    struct enroll_target *t;
 
+    if (!needs_acl && host == NULL)
+        return true;
+    t = add_target(p, "agent.conf", path, CONF_MODE, 0755, err);
     if (t == NULL || (t->exists && !file_read(t->path, &t->content, err)))
         return false;
     if (t->content.len > 0 && t->content.data[t->content.len - 1] != '\n')
         buffer_add_u8(&t->content, '\n');
-    buffer_printf(&t->content,
-                  "# By `kpropctl-agent enroll`: the primary has another name than "
-                  "its realm's admin_server.\n[kpropctl-agent]\n    acl = " AGENT_ACL "\n");
-    snprintf(t->detail, sizeof(t->detail), "acl = " AGENT_ACL " added");
+    buffer_printf(&t->content, "# By `kpropctl-agent enroll`: %s.\n[kpropctl-agent]\n",
+                  needs_acl ? "the primary has another name than its realm's admin_server"
+                            : "the name that the primary has for this host");
+    if (needs_acl)
+        buffer_add_string(&t->content, "    acl = " AGENT_ACL "\n");
+    if (host != NULL)
+        buffer_printf(&t->content, "    names = %s\n", host);
+    snprintf(t->detail, sizeof(t->detail), "%s%s%s%s added", needs_acl ? "acl = " AGENT_ACL : "",
+             needs_acl && host != NULL ? ", " : "", host != NULL ? "names = " : "",
+             host != NULL ? host : "");
     t->action = t->exists ? ENROLL_MERGE : ENROLL_CREATE;
     return true;
 }
@@ -315,7 +338,7 @@ plan_own_list(struct planner *p, const char *by_default, struct error *err)
     if (realm != NULL && strcmp(realm + 1, part(p, BUNDLE_REALM)) != 0)
         buffer_printf(&lines, "%s\n", by_default);
     ok = plan_lines(p, "agent's access list", AGENT_ACL, 0755, buffer_string(&lines), err) &&
-         plan_agent_conf(p, err);
+         plan_agent_conf(p, true, err);
     buffer_free(&lines);
     return ok;
 }
@@ -328,12 +351,14 @@ plan_agent_acl(struct planner *p, struct error *err)
     const char *acl = p->settings->acl;
     bool in;
 
-    if (acl == NULL)
-        return (by_default != NULL && strcmp(by_default, primary) == 0) ||
-               plan_own_list(p, by_default, err);
-    return acl_lets_in(acl, primary, &in, err) &&
-           (in || find_target(p->plan, acl) != NULL ||
-            plan_lines(p, "agent's access list", acl, 0755, part(p, BUNDLE_AGENT_ACL), err));
+    if (acl == NULL && (by_default == NULL || strcmp(by_default, primary) != 0))
+        return plan_own_list(p, by_default, err);
+    if (!plan_agent_conf(p, false, err))
+        return false;
+    return acl == NULL ||
+           (acl_lets_in(acl, primary, &in, err) &&
+            (in || find_target(p->plan, acl) != NULL ||
+             plan_lines(p, "agent's access list", acl, 0755, part(p, BUNDLE_AGENT_ACL), err)));
 }
 
 /* --- keys --- */

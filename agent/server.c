@@ -1,6 +1,7 @@
 /* server - see server.h. */
 #include "agent/server.h"
 
+#include "agent/acceptor.h"
 #include "agent/daemon_files.h"
 #include "agent/database_verbs.h"
 #include "agent/enroll.h"
@@ -16,7 +17,6 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
-#include <krb5.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -53,10 +52,7 @@ struct server {
     ev_timer pause; /* after accept ran out of descriptors */
     ev_signal term, interrupt, hangup;
     ev_periodic never;
-    gss_cred_id_t cred;
-    char *keytab;            /* the path that cred was read from */
-    struct stat keytab_stat; /* all 0 when it was missing */
-    bool keytab_tried;
+    struct acceptor *acceptor; /* NULL before it was tried */
     bool stopping;
     struct supervisor *supervisor; /* of kpropd; NULL if it could not be set up, or has stopped */
     ev_tstamp log_since;           /* of on_broken */
@@ -66,67 +62,33 @@ struct server {
 
 /* --- credentials --- */
 
-/* The file that the keytab of SETTINGS is in, malloced; NULL if it is no file. */
-static char *
-keytab_path(const struct settings *settings)
-{
-    krb5_context context = NULL;
-    char name[1024] = "";
-
-    if (settings->keytab != NULL)
-        return strdup(settings->keytab);
-    if (krb5_init_context(&context) == 0)
-        krb5_kt_default_name(context, name, sizeof(name));
-    krb5_free_context(context);
-    if (strncmp(name, "FILE:", 5) == 0)
-        return strdup(name + 5);
-    return name[0] == '/' ? strdup(name) : NULL;
-}
-
-static bool
-same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-static void
-drop_credentials(struct server *server)
-{
-    OM_uint32 minor;
-
-    gss_release_cred(&minor, &server->cred);
-    server->cred = GSS_C_NO_CREDENTIAL;
-}
-
 /*
- * Acquire the acceptor's credentials again if the keytab has changed. Handshakes under way would
- * lose theirs, so they are ended: their peers may come again.
+ * Acquire the acceptor's credentials anew. Handshakes under way would lose theirs, so they are
+ * ended: their peers may come again.
  */
 static void
-refresh_credentials(struct server *server)
+take_credentials(struct server *server)
 {
-    struct stat st;
     struct error err;
 
-    memset(&st, 0, sizeof(st));
-    if (server->keytab != NULL && stat(server->keytab, &st) != 0)
-        memset(&st, 0, sizeof(st));
-    if (server->keytab_tried && same_file(&st, &server->keytab_stat))
-        return;
     for (struct session *s = server->sessions, *next; s != NULL; s = next) {
         next = *session_next(s);
         if (!session_established(s))
             session_close(s);
     }
-    drop_credentials(server);
-    server->keytab_stat = st;
-    server->keytab_tried = true;
-    error_clear(&err);
-    if (!channel_acquire_acceptor(server->settings->keytab, &server->cred, &err)) {
-        server->cred = GSS_C_NO_CREDENTIAL;
-        log_error("nobody can be served: %s", err.text);
-    }
+    acceptor_free(server->acceptor);
+    server->acceptor = acceptor_new(server->settings, &err);
+    if (server->acceptor == NULL || acceptor_credential(server->acceptor) == GSS_C_NO_CREDENTIAL)
+        log_error("nobody can be served: %s%s%s", err.text, err.hint[0] != '\0' ? ". " : "",
+                  err.hint);
+}
+
+/* If the keytab has changed, or what decides which of its keys are ours. */
+static void
+refresh_credentials(struct server *server)
+{
+    if (server->acceptor == NULL || acceptor_is_stale(server->acceptor))
+        take_credentials(server);
 }
 
 /* --- sessions --- */
@@ -227,15 +189,22 @@ make_room_for(struct server *server, const struct session *session, const char *
     return found <= count || idle != NULL;
 }
 
-/* One more is authenticated. */
-static bool
+/* One more is authenticated. The credentials hold no other key than ours; that the key was one is
+ * seen once more. */
+static const char *
 on_established(void *arg, struct session *session)
 {
     struct server *server = arg;
 
-    return !server->stopping &&
-           make_room_for(server, session, session_peer(session), MAX_PER_PEER) &&
-           make_room_for(server, session, NULL, MAX_SESSIONS);
+    if (server->acceptor == NULL || !acceptor_takes(server->acceptor, session_target(session))) {
+        log_error("%s refused: its ticket is for %s, which is not this host's",
+                  session_peer(session), session_target(session));
+        return "Ticket is not for this host";
+    }
+    if (!server->stopping && make_room_for(server, session, session_peer(session), MAX_PER_PEER) &&
+        make_room_for(server, session, NULL, MAX_SESSIONS))
+        return NULL;
+    return "Too many sessions";
 }
 
 /* What tells one source from another: its IPv4 address, or the /64 that its IPv6 address is in. */
@@ -259,7 +228,7 @@ add_session(struct server *server, int fd, const struct sockaddr_storage *addres
     int on = 1;
 
     refresh_credentials(server);
-    if (server->cred == GSS_C_NO_CREDENTIAL) {
+    if (server->acceptor == NULL || acceptor_credential(server->acceptor) == GSS_C_NO_CREDENTIAL) {
         close(fd);
         return;
     }
@@ -269,7 +238,7 @@ add_session(struct server *server, int fd, const struct sockaddr_storage *addres
     make_room(server, source, MAX_PER_SOURCE);
     make_room(server, NULL, MAX_UNAUTHENTICATED);
     error_clear(&err);
-    session = session_new(&server->owner, fd, server->cred, source, &err);
+    session = session_new(&server->owner, fd, acceptor_credential(server->acceptor), source, &err);
     if (session == NULL) {
         log_error("connection dropped: %s", err.text);
         return;
@@ -478,10 +447,7 @@ on_hangup(struct ev_loop *loop, ev_signal *w, int events)
         return;
     }
     settings_free(&old);
-    free(server->keytab);
-    server->keytab = keytab_path(server->settings);
-    server->keytab_tried = false;
-    refresh_credentials(server);
+    take_credentials(server);
     if (server->supervisor != NULL)
         supervisor_refresh(server->supervisor);
     log_notice("configuration read again");
@@ -524,7 +490,6 @@ server_init(struct server *server, struct settings *settings, const char *config
         MAX_UNAUTHENTICATED + MAX_SESSIONS + 2 * REQUESTS_MAX + OTHER_DESCRIPTORS;
     settings->load = &server->load;
     server->config = config;
-    server->cred = GSS_C_NO_CREDENTIAL;
     server->requests = (struct requests){ .loop = server->loop,
                                           .settings = settings,
                                           .serve = verbs_serve,
@@ -557,8 +522,7 @@ static void
 server_end(struct server *server)
 {
     close_listeners(server);
-    drop_credentials(server);
-    free(server->keytab);
+    acceptor_free(server->acceptor);
     ev_loop_destroy(server->loop);
 }
 
@@ -591,8 +555,7 @@ server_run(struct settings *settings, const char *config, struct error *err)
         server_end(&server);
         return false;
     }
-    server.keytab = keytab_path(settings);
-    refresh_credentials(&server);
+    take_credentials(&server);
     log_notice("version " KPC_VERSION " listens on port %d", settings->port);
     systemd_notify("READY=1");
     daemon_files_make(settings);

@@ -276,13 +276,17 @@ take_messages(struct session *s)
 static void
 check_established(struct session *s)
 {
+    const char *why = NULL;
+
     if (s->established || !channel_established(s->channel))
         return;
     s->established = true;
     ev_timer_stop(s->owner->loop, &s->deadline);
     ev_timer_set(&s->deadline, s->owner->idle, s->owner->idle);
-    if (s->owner->established != NULL && !s->owner->established(s->owner->arg, s)) {
-        refuse(s, MESSAGE_E_INTERNAL, "Too many sessions");
+    if (s->owner->established != NULL)
+        why = s->owner->established(s->owner->arg, s);
+    if (why != NULL) {
+        refuse(s, MESSAGE_E_INTERNAL, why);
         s->closing = true;
     }
 }
@@ -411,6 +415,12 @@ const char *
 session_peer(const struct session *s)
 {
     return channel_peer(s->channel);
+}
+
+const char *
+session_target(const struct session *s)
+{
+    return channel_target(s->channel);
 }
 
 const unsigned char *

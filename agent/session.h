@@ -24,8 +24,8 @@ struct session_owner {
     double handshake; /* seconds in all until the peer is authenticated */
     double idle;      /* seconds without a command */
     double stall;     /* seconds in which the peer takes none of what waits for it */
-    /* The peer is authenticated; false refuses it. */
-    bool (*established)(void *arg, struct session *session);
+    /* The peer is authenticated: NULL, or what it is told as it is refused. */
+    const char *(*established)(void *arg, struct session *session);
     /* The peer at ADDRESS broke the protocol, or could not be authenticated: for the log. */
     void (*broken)(void *arg, const char *address, const char *why);
     /* The session is about to be freed. */
@@ -59,6 +59,9 @@ bool session_changing(const struct session *session);
 
 /* The principal of an established one. */
 const char *session_peer(const struct session *session);
+
+/* The principal of ours whose key it has used. */
+const char *session_target(const struct session *session);
 
 const unsigned char *session_source(const struct session *session);
 

@@ -17,6 +17,8 @@ static const struct config_key keys[] = {
     { "acl", CONFIG_PATH, offsetof(struct settings, acl), 0, 0 },
     { "acl_read", CONFIG_PATH, offsetof(struct settings, acl_read), 0, 0 },
     { "keytab", CONFIG_PATH, offsetof(struct settings, keytab), 0, 0 },
+    { "names", CONFIG_WORDS, offsetof(struct settings, names), 0, 0 },
+    { "realms", CONFIG_WORDS, offsetof(struct settings, realms), 0, 0 },
     { "state", CONFIG_PATH, offsetof(struct settings, state), 0, 0 },
     { "runtime", CONFIG_PATH, offsetof(struct settings, runtime), 0, 0 },
     { "kpropd_port", CONFIG_INTEGER, offsetof(struct settings, kpropd_port), 1, 65535 },

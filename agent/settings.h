@@ -24,6 +24,8 @@ struct settings {
     char *acl;         /* file of those who may change and read; NULL: the primary's host alone */
     char *acl_read;    /* file of those who may read as well; NULL: nobody more */
     char *keytab;      /* file with the key of host/; NULL: the system's default keytab */
+    char *names;       /* words: what this host is called besides its own name, or NULL */
+    char *realms;      /* words: realms that it serves besides those that its files show, or NULL */
     char *state;       /* folder for what must survive, /var/lib/kpropctl-agent */
     char *runtime;     /* folder for the change lock, /run/kpropctl-agent */
     int kpropd_port;   /* of kpropd; 0: what the services file says of krb5_prop */

@@ -461,6 +461,12 @@ channel_peer(const struct channel *ch)
     return security_peer(ch->security);
 }
 
+const char *
+channel_target(const struct channel *ch)
+{
+    return security_target(ch->security);
+}
+
 uint32_t
 channel_expires(const struct channel *ch)
 {

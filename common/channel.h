@@ -59,8 +59,8 @@ struct channel *channel_new_initiator(gss_name_t target, gss_cred_id_t cred, uin
 /* Forget everything, sending nothing. */
 void channel_free(struct channel *ch);
 
-/* Acceptor credentials for the krb5 mechanism alone and any key of the default keytab (KRB5_KTNAME)
- * or of KEYTAB if not NULL. Released with gss_release_cred. */
+/* Acceptor credentials for the krb5 mechanism alone and ANY key of the default keytab (KRB5_KTNAME)
+ * or of KEYTAB if not NULL: see agent/acceptor. Released with gss_release_cred. */
 bool channel_acquire_acceptor(const char *keytab, gss_cred_id_t *cred, struct error *err);
 
 /* The name of the server on HOST for an initiator: host@HOST, canonicalised as krb5.conf says; or,
@@ -95,6 +95,9 @@ bool channel_established(const struct channel *ch);
 /* The authenticated peer as krb5 prints it (host/kdc1.example.org@EXAMPLE.ORG), the channel's own;
  * NULL before channel_established. It holds no control characters and no NUL. */
 const char *channel_peer(const struct channel *ch);
+
+/* The principal whose key opened the peer's ticket (an initiator: the peer); likewise. */
+const char *channel_target(const struct channel *ch);
 
 /* Seconds for which messages can still be sent and received; 0 before channel_established, and when
  * the ticket has expired. */

@@ -1,6 +1,8 @@
 /* config - see config.h. */
 #include "common/config.h"
 
+#include "common/buffers.h"
+
 #include <errno.h>
 #include <krb5.h>
 #include <limits.h>
@@ -9,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { WORDS_MAX = 64 * 1024 };
 
 static void *
 field(void *settings, const struct config_key *key)
@@ -124,6 +128,7 @@ set_value(const struct config_key *key, const char *value, const char *path, voi
 
     switch (key->type) {
     case CONFIG_STRING:
+    case CONFIG_WORDS:
         return set_string(key, value, settings, err);
     case CONFIG_PATH:
         if (value[0] != '/')
@@ -173,7 +178,24 @@ place_names(const struct place *place, const char *name, const char *names[4])
     names[n] = NULL;
 }
 
-/* One key of the place: it must be known, a relation, and given once. */
+/* VALUES with blanks between as the value of KEY. */
+static bool
+set_words(const struct config_key *key, char *const *values, const char *path, void *settings,
+          struct error *err)
+{
+    struct buffer all;
+    bool ok;
+
+    buffer_init(&all, WORDS_MAX);
+    for (; *values != NULL; values++)
+        buffer_printf(&all, "%s%s", all.len > 0 ? " " : "", *values);
+    ok = all.failed ? error_set(err, ERROR_USAGE, "%s: '%s' is too long", path, key->name)
+                    : set_value(key, buffer_string(&all), path, settings, err);
+    buffer_free(&all);
+    return ok;
+}
+
+/* One key of the place: it must be known, a relation, and given once if it has one value. */
 static bool
 load_key(const struct place *place, const char *name, const struct config_key *keys, void *settings,
          struct error *err)
@@ -191,6 +213,8 @@ load_key(const struct place *place, const char *name, const struct config_key *k
         values[0] == NULL)
         ok = error_set(err, ERROR_USAGE, "%s: key '%s' in [%s] has no value", place->path, name,
                        where);
+    else if (key->type == CONFIG_WORDS)
+        ok = set_words(key, values, place->path, settings, err);
     else if (values[1] != NULL)
         ok = error_set(err, ERROR_USAGE, "%s: key '%s' in [%s] is given twice", place->path, name,
                        where);
@@ -339,7 +363,7 @@ config_free(const struct config_key *keys, void *settings)
     for (; keys->name != NULL; keys++) {
         char **slot = field(settings, keys);
 
-        if (keys->type != CONFIG_STRING && keys->type != CONFIG_PATH)
+        if (keys->type != CONFIG_STRING && keys->type != CONFIG_WORDS && keys->type != CONFIG_PATH)
             continue;
         free(*slot);
         *slot = NULL;

@@ -11,6 +11,7 @@
 
 enum config_type {
     CONFIG_STRING,   /* char *, malloced */
+    CONFIG_WORDS,    /* likewise; may be given several times: all values with blanks between */
     CONFIG_PATH,     /* char *, malloced; must be absolute */
     CONFIG_INTEGER,  /* int within min..max */
     CONFIG_BOOLEAN,  /* bool: yes/no, true/false, on/off, 1/0 as the profile library takes them */

@@ -70,6 +70,21 @@ static const struct refusal table[REFUSALS] = {
                        .ways = { { "primary", "kpropctl setup-slave --yes REPLICA",
                                    "what these jobs did: each of their runs fails from then on",
                                    "test_jobs_are_named_before" } } },
+    [REFUSAL_FOREIGN_KEY] = { .id = "foreign-key",
+                              .says = "opens nothing",
+                              .why = "Who knows a key can forge a ticket for it in any name, the "
+                                     "primary's too; so the agent takes tickets for host/ of this "
+                                     "host alone, in a realm that it serves.",
+                              .ways = { { "primary",
+                                          "kpropctl enroll REPLICA | ssh root@REPLICA "
+                                          "kpropctl-agent enroll",
+                                          "nothing: it brings the key of this host, and its name",
+                                          "test_name" },
+                                        { "replica",
+                                          "names = NAME (or realms = REALM) in agent.conf, then "
+                                          "systemctl reload kpropctl-agent",
+                                          "who knows that key may pass for the primary there",
+                                          "test_another_name_of_this_host" } } },
 };
 
 const struct refusal *

@@ -22,6 +22,7 @@ enum refusal_id {
     REFUSAL_UNANNOUNCED_PLAIN,
     REFUSAL_DENIED,
     REFUSAL_JOBS,
+    REFUSAL_FOREIGN_KEY,
     REFUSALS, /* their number */
 };
 

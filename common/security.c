@@ -19,7 +19,7 @@ struct security {
     gss_cred_id_t cred; /* borrowed */
     gss_name_t target;
     gss_ctx_id_t context;
-    char *peer;
+    char *peer, *server;
     time_t deadline; /* CLOCK_BOOTTIME, seconds */
     OM_uint32 minor;
 };
@@ -116,6 +116,7 @@ security_free(struct security *sec)
     gss_delete_sec_context(&minor, &sec->context, GSS_C_NO_BUFFER);
     gss_release_name(&minor, &sec->target);
     free(sec->peer);
+    free(sec->server);
     free(sec);
 }
 
@@ -146,10 +147,10 @@ token_is_krb5(const void *token, size_t len)
     return oid != NULL && memcmp(oid, krb5_oid, sizeof(krb5_oid)) == 0;
 }
 
-/* Keep the printed form of NAME. krb5 escapes few control characters, so a name with any is refused
- * here: it will be logged and compared. */
+/* Keep the printed form of NAME as *KEPT. krb5 escapes few control characters, so a name with any
+ * is refused here: it will be logged and compared. */
 static bool
-take_peer(struct security *sec, gss_name_t name, struct error *err)
+take_name(struct security *sec, gss_name_t name, char **kept, struct error *err)
 {
     gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
     OM_uint32 major, minor;
@@ -172,8 +173,8 @@ take_peer(struct security *sec, gss_name_t name, struct error *err)
             goto cleanup;
         }
     }
-    sec->peer = strndup(text.value, text.length);
-    ok = sec->peer != NULL || error_memory(err);
+    *kept = strndup(text.value, text.length);
+    ok = *kept != NULL || error_memory(err);
 
 cleanup:
     gss_release_buffer(&minor, &text);
@@ -207,7 +208,8 @@ finish(struct security *sec, struct error *err)
         error_set(err, ERROR_UNREACHABLE, "%s: the ticket has expired", step_verb(sec));
     } else {
         sec->deadline = boot_seconds() + (time_t)lifetime;
-        ok = take_peer(sec, sec->initiator ? target : source, err);
+        ok = take_name(sec, sec->initiator ? target : source, &sec->peer, err) &&
+             take_name(sec, target, &sec->server, err);
     }
     gss_release_name(&minor, &source);
     gss_release_name(&minor, &target);
@@ -336,6 +338,12 @@ const char *
 security_peer(const struct security *sec)
 {
     return sec->done ? sec->peer : NULL;
+}
+
+const char *
+security_target(const struct security *sec)
+{
+    return sec->done ? sec->server : NULL;
 }
 
 uint32_t

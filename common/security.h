@@ -42,6 +42,10 @@ bool security_unwrap(struct security *sec, const void *token, size_t len, struct
 /* The principal of the authenticated peer; NULL before SECURITY_DONE. No control characters. */
 const char *security_peer(const struct security *sec);
 
+/* The principal whose key opened the ticket, which is the server's (an acceptor's own); NULL before
+ * SECURITY_DONE. What the ticket calls itself does not matter. */
+const char *security_target(const struct security *sec);
+
 /* Seconds until the context expires, by the wall clock or the boot-time clock, whichever is sooner;
  * 0 before SECURITY_DONE. */
 uint32_t security_lifetime(const struct security *sec);

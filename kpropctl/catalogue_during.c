@@ -33,6 +33,27 @@ const struct symptom symptoms_during[] = {
               "replica# hostname -f",
       .remedy = "bring the key of host/REPLICA to the keytab of REPLICA\n"
                 "primary# kpropctl enroll REPLICA | ssh root@REPLICA kpropctl-agent enroll" },
+    { .id = "agent-key-not-taken",
+      .title = "the agent on REPLICA does not take the key of host/REPLICA for its own",
+      .check = "agent",
+      .program = "kpropctl, kpropctl-agent",
+      .where = ON_PRIMARY | ON_REPLICA,
+      .signs = { { "opens nothing: * is no name of this host", SURE },
+                 { "opens nothing: this host serves no realm", SURE },
+                 { "nobody can be served: cannot use the keytab", SURE },
+                 { "has no key of * that it takes for its own", LIKELY },
+                 { "Request ticket server * not found in keytab", LIKELY } },
+      .cause = "Of its keytab the agent takes the keys of host/ of this host in a realm that it "
+               "serves, and no other: who knows a web server's key must not pass for the primary. "
+               "A name is this host's by its host name, by /etc/hosts and by resolv.conf; a realm "
+               "is served if kpropd.acl names a principal of it, or its stash is here.",
+      .apart = "the agent's log names the key, and the line that lets it",
+      .look = "replica# klist -kt /etc/krb5.keytab\n"
+              "replica# hostname; journalctl -u kpropctl-agent | grep 'opens nothing'",
+      .remedy = "enrol REPLICA again, which brings the key and says what it is called\n"
+                "primary# kpropctl enroll REPLICA | ssh root@REPLICA kpropctl-agent enroll\n"
+                "by hand: names = NAME, or realms = REALM, in agent.conf there\n"
+                "replica# systemctl reload kpropctl-agent" },
     { .id = "replica-keytab-stale",
       .title = "the keytab of REPLICA holds another kvno than the database",
       .check = "replica-keytab",

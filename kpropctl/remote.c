@@ -157,10 +157,17 @@ explain_minor(uint32_t minor, const char *host, const char *target, enum remote_
     case KRB5KRB_AP_ERR_NOKEY:
     case KRB5KRB_AP_ERR_MODIFIED:
     case KRB5KRB_AP_ERR_BAD_INTEGRITY:
-    case KRB5KRB_AP_ERR_NOT_US:
         *fault = REMOTE_KEYTAB;
         error_hint(err, "the keytab on %s does not hold the current key of %s; bring it there: %s",
                    host, target, delivery_ways(host, "", ways, sizeof(ways)));
+        return;
+    case KRB5KRB_AP_ERR_NOT_US:
+        *fault = REMOTE_KEYTAB;
+        error_hint(
+            err,
+            "the agent on %s has no key of %s that it takes for its own; bring it there: %s. "
+            "If the keytab has it, the agent's log says which line agent.conf needs",
+            host, target, delivery_ways(host, "", ways, sizeof(ways)));
         return;
     case KRB5_FCC_NOFILE:
     case KRB5_CC_NOTFOUND:

@@ -106,6 +106,12 @@ security_peer(const struct security *sec)
     return sec->done ? "peer" : NULL;
 }
 
+const char *
+security_target(const struct security *sec)
+{
+    return sec->done ? "server" : NULL;
+}
+
 uint32_t
 security_lifetime(const struct security *sec)
 {

@@ -364,7 +364,13 @@ def test_name(kdc1, bare):
         with Untouched(bare):
             enroll(bare, data).failed(3, "it is for kdc2.lab.test, and this host is elsewhere", "--host kdc2.lab.test")
             enroll(bare, data, "--host", "kdc9.lab.test").failed(3, "this host is kdc9.lab.test")
-        enroll(bare, data, "--host", "kdc2.lab.test").good()
+        done = enroll(bare, data, "--host", "kdc2.lab.test").good()
+        # The agent could not tell that it is its own: it lets the primary in all the same.
+        assert done.files["agent.conf"]["detail"] == "names = kdc2.lab.test added", done
+        assert "lets host/kdc1.lab.test@LAB.TEST in" in kdc1.run("kpropctl", "setup-slave", bare.name, check=False).stdout
+        with Untouched(bare):
+            again = enroll(bare, data, "--host", "kdc2.lab.test").good()
+        assert "agent.conf" not in again.files, again
     finally:
         bare.run("hostname", bare.name)
 

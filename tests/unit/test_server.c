@@ -97,6 +97,7 @@ set_up(void **state)
         return -1;
     }
     g->settings.port = realm_free_port();
+    g->settings.names = strdup("replica.unit.test");
     g->server = fork();
     if (g->server == 0)
         _exit(server_run(&g->settings, "/dev/null", &err) ? 0 : 1);

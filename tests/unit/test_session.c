@@ -63,13 +63,13 @@ struct peer {
     bool closed;   /* by the session */
 };
 
-static bool
+static const char *
 on_established(void *arg, struct session *session)
 {
     struct ground *g = arg;
 
-    (void)session;
-    return !g->refuse;
+    assert_string_equal(session_target(session), REALM_SERVER);
+    return g->refuse ? "Too many sessions" : NULL;
 }
 
 static void
