@@ -191,13 +191,16 @@ install(struct work *w, struct error *err)
 }
 
 /* What entries of the principal are asked about. */
-enum which { VERSION_IS, VERSION_BELOW };
+enum which { VERSION_IS, VERSION_BELOW, VERSION_ABOVE };
 
 static bool
 concerns(const struct work *w, const krb5_keytab_entry *entry, enum which which, unsigned kvno)
 {
-    return krb5_principal_compare(w->context, entry->principal, w->principal) &&
-           (which == VERSION_IS ? entry->vno == kvno : entry->vno < kvno);
+    if (!krb5_principal_compare(w->context, entry->principal, w->principal))
+        return false;
+    return which == VERSION_IS      ? entry->vno == kvno
+           : which == VERSION_BELOW ? entry->vno < kvno
+                                    : entry->vno > kvno;
 }
 
 static bool
@@ -312,9 +315,10 @@ keytab_put(const char *file, const char *principal, const struct keytab_keys *ke
     return ok;
 }
 
-bool
-keytab_drop_older(const char *file, const char *principal, unsigned kvno, unsigned *dropped,
-                  struct error *err)
+/* Remove WHICH entries, if there is one of KVNO itself. */
+static bool
+drop(const char *file, const char *principal, enum which which, unsigned kvno, unsigned *dropped,
+     struct error *err)
 {
     unsigned count, same;
     struct work w;
@@ -327,10 +331,24 @@ keytab_drop_older(const char *file, const char *principal, unsigned kvno, unsign
         ok = error_set(err, ERROR_REFUSED,
                        "cannot drop keys from keytab %s: it has no kvno %u of %s", file, kvno,
                        principal);
-    if (ok && remove_entries(&w, VERSION_BELOW, kvno, dropped, err))
+    if (ok && remove_entries(&w, which, kvno, dropped, err))
         ok = *dropped == 0 || install(&w, err);
     else
         ok = false;
     end(&w);
     return ok;
+}
+
+bool
+keytab_drop_older(const char *file, const char *principal, unsigned kvno, unsigned *dropped,
+                  struct error *err)
+{
+    return drop(file, principal, VERSION_BELOW, kvno, dropped, err);
+}
+
+bool
+keytab_drop_newer(const char *file, const char *principal, unsigned kvno, unsigned *dropped,
+                  struct error *err)
+{
+    return drop(file, principal, VERSION_ABOVE, kvno, dropped, err);
 }

@@ -53,4 +53,9 @@ bool keytab_put(const char *file, const char *principal, const struct keytab_key
 bool keytab_drop_older(const char *file, const char *principal, unsigned kvno, unsigned *dropped,
                        struct error *err);
 
+/* The same of versions above KVNO: where KVNO is the database's, they are of another database, and
+ * libkrb5 would use the greatest alone. */
+bool keytab_drop_newer(const char *file, const char *principal, unsigned kvno, unsigned *dropped,
+                       struct error *err);
+
 #endif

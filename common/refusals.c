@@ -19,7 +19,9 @@ static const struct refusal table[REFUSALS] = {
                          .why = "A database that has lost many principals at once is damaged as a "
                                 "rule, and its "
                                 "replicas are what it can be restored from.",
-                         .ways = { { "primary", "kpropctl propagate --allow-shrink",
+                         .ways = { { "primary",
+                                     "--allow-shrink with the same command: kpropctl propagate "
+                                     "--allow-shrink",
                                      "the principals that are missing, on all replicas",
                                      "test_shrink_guard" } } },
     [REFUSAL_UNANNOUNCED] = { .id = "unannounced",

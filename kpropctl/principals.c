@@ -194,7 +194,7 @@ compare_keys(krb5_context context, krb5_keytab kt, krb5_principal principal,
     krb5_keytab_entry any;
     const kadm5_key_data *first = NULL;
     krb5_error_code code;
-    int same;
+    int same, newest;
 
     for (int i = 0; i < count; i++) {
         if (first == NULL || keys[i].kvno > first->kvno)
@@ -210,18 +210,24 @@ compare_keys(krb5_context context, krb5_keytab kt, krb5_principal principal,
         return KEYTAB_MISSING;
     }
     same = compare_entry(context, kt, principal, first);
-    if (same == 1) {
-        krb5_free_keytab_entry_contents(context, &any);
-        return KEYTAB_CURRENT;
+    newest = (int)any.vno;
+    krb5_free_keytab_entry_contents(context, &any);
+    if (newest > (int)first->kvno) {
+        error_set(err, ERROR_FAILED,
+                  "keytab %s holds kvno %d of %s, which is of another database: this one has kvno "
+                  "%d",
+                  file, newest, name, (int)first->kvno);
+        return KEYTAB_NEWER;
     }
+    if (same == 1)
+        return KEYTAB_CURRENT;
     if (same == 0)
         error_set(err, ERROR_FAILED,
                   "keytab %s holds kvno %d of %s, but another key than the database", file,
                   (int)first->kvno, name);
     else
         error_set(err, ERROR_FAILED, "keytab %s holds kvno %d of %s, the database has kvno %d",
-                  file, (int)any.vno, name, (int)first->kvno);
-    krb5_free_keytab_entry_contents(context, &any);
+                  file, newest, name, (int)first->kvno);
     return same == 0 ? KEYTAB_WRONG : KEYTAB_STALE;
 }
 

@@ -47,6 +47,7 @@ enum keytab_state {
     KEYTAB_MISSING,    /* it has no entry of NAME */
     KEYTAB_STALE,      /* entries of other key versions only */
     KEYTAB_WRONG,      /* the current version, but another key */
+    KEYTAB_NEWER,      /* a newer version, which libkrb5 would use: of another database */
 };
 
 /*

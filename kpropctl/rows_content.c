@@ -413,6 +413,23 @@ see_digest(struct walk *walk, struct step *step)
     return HOLDS;
 }
 
+/* A krb5kdc that runs may not find the way from its master keys to new ones, or was started before
+ * the stash was replaced. Where the stash opens the database, to start it anew is all it takes. */
+static enum verdict
+judge_ticket(const struct walk *walk, struct step *step, const struct ticket_proof *proof,
+             const struct error *err)
+{
+    if (walk->kind == WALK_STASH)
+        return err->code == ERROR_FAILED ? LACKING : IMPOSSIBLE;
+    if (!proof->other_master_key || !walk->stash_opens)
+        return IMPOSSIBLE;
+    step_hint(step,
+              "the stash of %s opens the database, so its krb5kdc was started with another master "
+              "key: kpropctl setup-slave %s starts it anew",
+              walk->replica.host, walk->replica.host);
+    return walk->kind == WALK_SETUP ? LACKING : IMPOSSIBLE;
+}
+
 enum verdict
 see_ticket(struct walk *walk, struct step *step)
 {
@@ -445,8 +462,7 @@ see_ticket(struct walk *walk, struct step *step)
     if (!tickets_prove(walk->client, walk->keytab, walk->realm->name, walk->replica.address,
                        port > 0 && port < 65536 ? port : 88, timeout, &proof, &err)) {
         step_error(step, &err);
-        /* A krb5kdc that runs may not find the way from its master keys to the new ones. */
-        return walk->kind == WALK_STASH && err.code == ERROR_FAILED ? LACKING : IMPOSSIBLE;
+        return judge_ticket(walk, step, &proof, &err);
     }
     walk->ticket_verified = walk->ticketed = true;
     step_summary(step, "the KDC of %s issued a ticket for %s in %.0f ms", walk->replica.host,

@@ -280,14 +280,17 @@ bool
 make_keytab(struct walk *walk, struct step *step, struct error *err)
 {
     struct keytab_keys keys;
+    unsigned dropped = 0;
     bool changed, ok;
 
     if (!principals_keys(walk->principals, walk->primary.principal, &keys, err))
         return false;
-    ok = keytab_put(walk->keytab, walk->primary.principal, &keys, &changed, err);
+    ok = keytab_put(walk->keytab, walk->primary.principal, &keys, &changed, err) &&
+         keytab_drop_newer(walk->keytab, walk->primary.principal, keys.kvno, &dropped, err);
     if (ok)
-        step_summary(step, "put the current key (kvno %u) of %s into %s", keys.kvno,
-                     walk->primary.principal, walk->keytab);
+        step_summary(step, "put the current key (kvno %u) of %s into %s%s", keys.kvno,
+                     walk->primary.principal, walk->keytab,
+                     dropped > 0 ? ", and took those of another database out" : "");
     keytab_keys_wipe(&keys);
     return ok;
 }

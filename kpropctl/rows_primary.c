@@ -203,7 +203,8 @@ see_keytab(struct walk *walk, struct step *step)
         return HOLDS;
     }
     step_error(step, &err);
-    if (walk->renew_keys)
+    /* After the realm was destroyed and created anew the old key is of no use to anybody. */
+    if (walk->renew_keys || (walk->overwrite && (state == KEYTAB_NEWER || state == KEYTAB_WRONG)))
         return LACKING;
     step_hint(step,
               "on this host: kpropctl setup-slave --renew-keys, or kadmin.local -q 'ktadd "

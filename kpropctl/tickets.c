@@ -344,6 +344,12 @@ exchange(const char *principal, const char *keytab, const char *realm, const cha
     }
 }
 
+static bool
+is_of_master_key(const struct proof_message *message)
+{
+    return message->code == KRB5KRB_AP_ERR_BAD_INTEGRITY || message->code == KRB5KRB_ERR_GENERIC;
+}
+
 static void
 explain_proof(const struct proof_message *message, const char *address, int port, struct error *err)
 {
@@ -352,7 +358,7 @@ explain_proof(const struct proof_message *message, const char *address, int port
                    "krb5kdc does not answer on %s port %d (UDP and TCP): look at systemctl status "
                    "krb5-kdc there, and at firewalls in between",
                    address, port);
-    else if (message->code == KRB5KRB_AP_ERR_BAD_INTEGRITY || message->code == KRB5KRB_ERR_GENERIC)
+    else if (is_of_master_key(message))
         error_hint(err, "its KDC cannot decrypt its own database: the stash there is of another "
                         "master key; bring the primary's stash over and restart krb5kdc there");
     else
@@ -398,6 +404,7 @@ tickets_prove(const char *principal, const char *keytab, const char *realm, cons
         return true;
     error_set(err, message.code == KRB5_KDC_UNREACH ? ERROR_UNREACHABLE : ERROR_FAILED,
               "cannot get a ticket from the KDC at %s port %d: %s", address, port, message.text);
+    proof->other_master_key = is_of_master_key(&message);
     explain_proof(&message, address, port, err);
     return false;
 }

@@ -34,7 +34,8 @@ bool tickets_kvno(const char *target, int *kvno, struct error *err);
 
 struct ticket_proof {
     double seconds;
-    int kvno; /* of the krbtgt key that the KDC used */
+    int kvno;              /* of the krbtgt key that the KDC used */
+    bool other_master_key; /* of a failure: the KDC cannot decrypt its own database */
 };
 
 /*

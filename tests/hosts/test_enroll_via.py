@@ -491,3 +491,19 @@ for top in ('/etc', '/root', '/run', '/tmp', '/var', '/dev/shm'):
             if any(key in data for key in keys): print('{host.short}:' + path)
 """
     return host.out("/usr/bin/python3", "-c", find)
+
+
+def test_a_realm_that_was_destroyed_and_created_anew(primary, bare):
+    """Other master key, other keys, few principals, and a krb5kdc that runs with what is gone: one command adopts it,
+    which names each thing that it would give up."""
+    all_in_one(primary, bare).good()
+    primary.run("kdb5_util -r LAB.TEST destroy -f && kdb5_util -P another create -s && "
+                "systemctl restart krb5-kdc krb5-admin-server")
+    set_up_by(primary, bare, via=None).stopped("keytab", "failed", 1, summary="another database", hint="--renew-keys")
+    report = set_up_by(primary, bare, "--overwrite", "--with-stash", "--replace")
+    report.stopped("dump", "refused", 3, summary="shrunk", hint="--allow-shrink")
+    assert "enrolled" in report.fixed() and "of another database out" in report.summary("keytab"), report
+    report = set_up_by(primary, bare, "--overwrite", "--with-stash", "--replace", "--allow-shrink").good()
+    assert {"propagate", "ticket"} <= set(report.fixed()), report
+    assert "not found" in ticket(bare)  # alice is gone with it
+    assert set_up_by(primary, bare, via=None).good().fixed() == []

@@ -236,6 +236,26 @@ test_drop(void **state)
     assert_int_equal(dropped, 0);
 }
 
+/* Those of a database that is gone, whose versions were greater. */
+static void
+test_drop_newer(void **state)
+{
+    unsigned dropped;
+    struct error err;
+
+    (void)state;
+    put(ME, 1, 0xa);
+    put(ME, 3, 0xc);
+    put(OTHER, 3, 0xb);
+    error_clear(&err);
+    assert_false(keytab_drop_newer(file, ME, 2, &dropped, &err));
+    assert_int_equal(err.code, ERROR_REFUSED);
+    assert_true(keytab_drop_newer(file, ME, 1, &dropped, &err));
+    assert_int_equal(dropped, 2);
+    assert_string_equal(entries(ME), "1:18:a 1:17:a");
+    assert_string_equal(entries(OTHER), "3:18:b 3:17:b");
+}
+
 /* A key of another length than its type has, or of no type: nothing is touched, nothing left. */
 static void
 test_bad_keys(void **state)
@@ -346,6 +366,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_debris, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mode_and_link, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_drop, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_drop_newer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_file, set_up, tear_down),
         cmocka_unit_test(test_line),
