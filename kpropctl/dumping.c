@@ -5,6 +5,7 @@
  * (it exits 0 over a truncated file), and validating on the way costs no second reading.
  */
 #include "kpropctl/dumping.h"
+#include "kpropctl/update_log.h"
 
 #include "common/backend.h"
 #include "common/buffers.h"
@@ -148,6 +149,8 @@ run_kdb5_util(struct making *m, struct error *err)
     if (configuration->kdb5_util != NULL)
         snprintf(program, sizeof(program), "%s", configuration->kdb5_util);
     else if (!realm_find_program("kdb5_util", program, sizeof(program), err))
+        return false;
+    if (!update_log_whole(m->realm, err))
         return false;
     const char *argv[] = { program, "-r", m->realm->name, "dump", NULL, NULL, NULL };
     if (m->unlocked) {

@@ -2,6 +2,7 @@
 #include "kpropctl/principals_session.h"
 
 #include "kpropctl/keytab_bytes.h"
+#include "kpropctl/update_log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,6 +68,28 @@ principals_open(const struct realm *realm, struct error *err)
     return p;
 }
 
+bool
+principals_log(struct principals *p, struct error *err)
+{
+    krb5_error_code code;
+
+    if (p->logged || !p->realm->iprop)
+        return true;
+    if (!update_log_whole(p->realm, err))
+        return false;
+    code = kadm5_init_iprop(p->handle, NULL);
+    if (code != 0) {
+        principals_failed(p, code, "write to the update log of realm", p->realm->name, err);
+        return error_hint(err,
+                          "incremental propagation is on (iprop_enable), and a change outside of "
+                          "its log would never reach its replicas. If the log is damaged: rm %s; "
+                          "systemctl restart krb5-admin-server",
+                          p->realm->iprop_log == NULL ? "IPROP_LOGFILE" : p->realm->iprop_log);
+    }
+    p->logged = true;
+    return true;
+}
+
 void
 principals_close(struct principals *p)
 {
@@ -106,6 +129,8 @@ principals_create(struct principals *p, const char *name, struct error *err)
     kadm5_principal_ent_rec entry;
     krb5_error_code code;
 
+    if (!principals_log(p, err))
+        return false;
     memset(&entry, 0, sizeof(entry));
     code = krb5_parse_name(p->context, name, &entry.principal);
     if (code == 0)
@@ -120,8 +145,11 @@ bool
 principals_rekey(struct principals *p, const char *name, struct error *err)
 {
     krb5_principal principal = NULL;
-    krb5_error_code code = krb5_parse_name(p->context, name, &principal);
+    krb5_error_code code;
 
+    if (!principals_log(p, err))
+        return false;
+    code = krb5_parse_name(p->context, name, &principal);
     if (code == 0)
         code = kadm5_randkey_principal_3(p->handle, principal, FALSE, 0, NULL, NULL, NULL);
     krb5_free_principal(p->context, principal);

@@ -254,9 +254,14 @@ principals_add_keys(struct principals *p, const char *name, const struct keytab_
     struct keytab_keys copy = *keys; /* a keyblock is not const */
     krb5_principal principal = NULL;
     krb5_db_entry *entry = NULL;
-    krb5_error_code code = krb5_parse_name(p->context, name, &principal);
+    krb5_error_code code;
     int newest = 0;
 
+    if (!principals_log(p, err)) {
+        keytab_keys_wipe(&copy);
+        return false;
+    }
+    code = krb5_parse_name(p->context, name, &principal);
     if (code == 0)
         code = krb5_db_get_principal(p->context, principal, 0, &entry);
     for (int i = 0; code == 0 && i < entry->n_key_data; i++) {
@@ -284,8 +289,11 @@ bool
 principals_drop_older(struct principals *p, const char *name, int kvno, struct error *err)
 {
     krb5_principal principal = NULL;
-    krb5_error_code code = krb5_parse_name(p->context, name, &principal);
+    krb5_error_code code;
 
+    if (!principals_log(p, err))
+        return false;
+    code = krb5_parse_name(p->context, name, &principal);
     if (code == 0)
         code = kadm5_purgekeys(p->handle, principal, kvno);
     krb5_free_principal(p->context, principal);

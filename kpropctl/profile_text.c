@@ -78,9 +78,7 @@ static const char of_kdcs[] =
     " acl_file admin_keytab database_module database_name"
     " default_principal_expiration default_principal_flags dict_file"
     " disable_pac encrypted_challenge_indicator host_based_services"
-    " iprop_enable iprop_listen iprop_logfile iprop_master_ulogsize"
-    " iprop_port iprop_replica_poll iprop_resync_timeout iprop_slave_poll"
-    " iprop_ulogsize kadmind_listen kadmind_port kdc_listen kdc_ports"
+    " kadmind_listen kadmind_port kdc_listen kdc_ports"
     " kdc_tcp_listen kdc_tcp_listen_backlog kdc_tcp_ports key_stash_file"
     " kpasswd_listen kpasswd_port master_key_name master_key_type max_life"
     " max_renewable_life no_host_referral reject_bad_transit"
@@ -108,6 +106,10 @@ belongs(enum text text, const char *const *path, size_t depth, const char *name)
         return text == KDC_TEXT || !is_among(kdc_sections, name);
     if (depth != 2 || strcmp(path[0], "realms") != 0)
         return true;
+    /* Whether a host fetches increments is a matter between it and its kadmind: a kpropd that
+     * does takes no dump of ours. */
+    if (strncmp(name, "iprop_", strlen("iprop_")) == 0)
+        return false;
     return !is_among(text == KDC_TEXT ? of_clients : of_kdcs, name);
 }
 
