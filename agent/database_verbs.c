@@ -2,6 +2,7 @@
 #include "agent/database_verbs.h"
 
 #include "agent/announcement.h"
+#include "agent/incremental.h"
 #include "agent/loader.h"
 #include "agent/outcome.h"
 #include "agent/stash.h"
@@ -184,6 +185,18 @@ settle_stash(const struct verb_call *call, const struct realm *realm)
         log_warning("the new stash of %s is not in place: %s", realm->name, err.text);
 }
 
+/* A primary asks first; one that does not, or did before kpropd was started anew, is told here. */
+static bool
+takes_whole(const struct verb_call *call, struct error *err)
+{
+    struct realm *realm = NULL;
+    bool ok = realm_load(call->argv[0], &realm, err) &&
+              incremental_allows(call, realm, "propagate to", err);
+
+    realm_free(realm);
+    return ok;
+}
+
 bool
 database_verb_announce(const struct verb_call *call, json_t **reply, struct error *err)
 {
@@ -195,7 +208,7 @@ database_verb_announce(const struct verb_call *call, json_t **reply, struct erro
 
     if (object == NULL)
         return error_set(err, ERROR_USAGE, "cannot read the announcement: %s", where.text);
-    ok = announcement_parse(object, call->peer, &a, err) &&
+    ok = takes_whole(call, err) && announcement_parse(object, call->peer, &a, err) &&
          announcement_store(state, realm, &a, err);
     json_decref(object);
     if (ok) {

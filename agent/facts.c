@@ -7,6 +7,7 @@
 #include "agent/acceptance.h"
 #include "agent/announcement.h"
 #include "agent/connections.h"
+#include "agent/incremental.h"
 #include "agent/kpropd.h"
 #include "agent/kpropd_acl.h"
 #include "agent/kpropd_watched.h"
@@ -203,12 +204,12 @@ facts_krb5(void)
 static json_t *
 facts_realm(const struct realm *realm)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "name",
-                     text_or_null(realm->name), "database", text_or_null(realm->database),
-                     "backend", text_or_null(realm->backend), "stash", text_or_null(realm->stash),
-                     "kpropd_acl", text_or_null(realm->kpropd_acl), "spool",
-                     text_or_null(realm->spool), "keytab", text_or_null(realm->keytab), "iprop",
-                     realm->iprop, "kdc_port", realm->kdc_port);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "name", text_or_null(realm->name),
+        "kdc_conf", text_or_null(realm->kdc_conf), "database", text_or_null(realm->database),
+        "backend", text_or_null(realm->backend), "stash", text_or_null(realm->stash), "kpropd_acl",
+        text_or_null(realm->kpropd_acl), "spool", text_or_null(realm->spool), "keytab",
+        text_or_null(realm->keytab), "iprop", realm->iprop, "kdc_port", realm->kdc_port);
 }
 
 static json_t *
@@ -293,6 +294,7 @@ facts_service(struct systemd *sd, struct processes *all, enum service service, c
         kpropd_loader_state(&state, &dropin, &running);
         json_object_set_new(object, "dropin", json_boolean(dropin));
         json_object_set_new(object, "loader", json_boolean(running));
+        json_object_set_new(object, "incremental", incremental_fact(&state));
         json_object_set_new(object, "connections", connections_of(port));
     }
     return object;

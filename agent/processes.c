@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,30 @@ processes_option(pid_t pid, const char *option, char *value, size_t size)
     }
     buffer_free(&words);
     return found;
+}
+
+/* In a line of /proc/PID/maps: "start-end rw-s offset device inode   /path". */
+bool
+processes_shares_file(pid_t pid, bool *shares)
+{
+    char path[64], line[PATH_MAX + 128], rights[8], name[8];
+    unsigned long inode;
+    bool told = false;
+    FILE *f;
+
+    *shares = false;
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    f = fopen(path, "re");
+    while (f != NULL && !*shares && fgets(line, sizeof(line), f) != NULL) {
+        told = true;
+        *shares = sscanf(line, "%*s %7s %*s %*s %lu %7s", rights, &inode, name) == 3 &&
+                  strncmp(rights, "rw-s", 4) == 0 && inode != 0 && name[0] == '/' &&
+                  strncmp(name, "/SYSV", 5) != 0 && strncmp(name, "/memfd:", 7) != 0 &&
+                  strncmp(name, "/dev/", 5) != 0;
+    }
+    if (f != NULL)
+        fclose(f);
+    return told;
 }
 
 enum { STATE_LISTEN = 0x0A, STATE_UNCONNECTED = 0x07 };

@@ -32,6 +32,13 @@ size_t processes_find(struct processes *all, const char *const *names, pid_t *pi
 bool processes_option(pid_t pid, const char *option, char *value, size_t size);
 
 /*
+ * Does PID have a file mapped that it writes and shares with others (as the update log of
+ * incremental propagation is)? False if it cannot be told. (A program's own data are private, and
+ * what nscd shares is not written.)
+ */
+bool processes_shares_file(pid_t pid, bool *shares);
+
+/*
  * What PID serves PORT with, in its own network namespace: TCP if it holds a TCP socket that
  * listens on it, and if UDP was asked about, a UDP socket bound to it.
  */

@@ -2,6 +2,7 @@
 #include "agent/rollback.h"
 
 #include "agent/announcement.h"
+#include "agent/incremental.h"
 #include "agent/kpropd.h"
 #include "agent/loader.h"
 #include "common/log.h"
@@ -175,7 +176,8 @@ rollback_verb(const struct verb_call *call, json_t **reply, struct error *err)
 
     if (outcome == MAP_FAILED)
         return error_memory(err);
-    ok = realm_load(call->argv[0], &realm, err) && choose(call, realm, &choice, err);
+    ok = realm_load(call->argv[0], &realm, err) &&
+         incremental_allows(call, realm, "roll back", err) && choose(call, realm, &choice, err);
     if (ok)
         log_notice("realm %s: going back to generation %llu, announced by %s", realm->name,
                    (unsigned long long)choice.announcement.generation, choice.announcement.from);

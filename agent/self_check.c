@@ -187,6 +187,11 @@ see_content(const struct subject *s, struct judgement *j)
         advise(j, "on the primary: kpropctl setup-slave THIS-HOST");
         return IMPOSSIBLE;
     }
+    if (judge_incremental(s->facts) && (!json_is_object(last) || fact_true(last, "loaded", NULL))) {
+        say(j, "incremental (iprop): kadmind keeps the database current, and nobody has verified "
+               "its content");
+        return HOLDS_BUT;
+    }
     if (!json_is_object(last)) {
         say(j, "cannot tell what the database holds: no load of kpropctl's loader is known");
         advise(j, "on the primary: kpropctl propagate --force THIS-HOST");

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 enum verdict {
     HOLDS,
@@ -45,6 +46,22 @@ enum verdict judge_kadmind(const json_t *facts, const char *host, struct judgeme
 
 /* Has the agent room for its callers: descriptors, and nobody turned away lately? */
 enum verdict judge_limits(const json_t *facts, const char *host, struct judgement *j);
+
+/*
+ * Does kpropd run incrementally there (iprop)? What the running one does counts; where none runs,
+ * or nobody can tell, what kdc.conf says of the next one.
+ */
+bool judge_incremental(const json_t *facts);
+
+/*
+ * May HOST be sent, or given back, a whole database? REFUSED where kpropd runs incrementally: with
+ * the reason why VERB ("propagate to", "roll back") must not be done, and the lines that go on.
+ */
+enum verdict judge_whole(const json_t *facts, const char *host, const char *verb,
+                         struct judgement *j);
+
+/* The lines that end incremental propagation on HOST, and make it a replica of kpropctl's. */
+void judge_incremental_ways(const json_t *facts, const char *host, char *out, size_t size);
 
 /* The value at OBJECT{A}{B} (B may be NULL), or NULL. */
 const json_t *fact(const json_t *object, const char *a, const char *b);

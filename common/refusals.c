@@ -87,6 +87,21 @@ static const struct refusal table[REFUSALS] = {
                                           "systemctl reload kpropctl-agent",
                                           "who knows that key may pass for the primary there",
                                           "test_another_name_of_this_host" } } },
+    [REFUSAL_INCREMENTAL] = { .id = "incremental",
+                              .says = "runs incrementally (iprop)",
+                              .why = "A kpropd that runs incrementally takes no whole database "
+                                     "from kprop, and fetches "
+                                     "kadmind's over what was loaded past it, within a poll: what "
+                                     "was verified would be "
+                                     "gone.",
+                              .ways = { { "replica",
+                                          "sed -i '/REALM *= *{/,/}/s/iprop_enable "
+                                          "*=.*/iprop_enable = false/' "
+                                          "/etc/krb5kdc/kdc.conf /etc/krb5.conf; systemctl restart "
+                                          "krb5-kpropd; then, on "
+                                          "the primary: kpropctl setup-slave REPLICA",
+                                          "increments from kadmind",
+                                          "test_the_lines_that_end_it" } } },
 };
 
 const struct refusal *

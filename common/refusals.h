@@ -23,6 +23,7 @@ enum refusal_id {
     REFUSAL_DENIED,
     REFUSAL_JOBS,
     REFUSAL_FOREIGN_KEY,
+    REFUSAL_INCREMENTAL,
     REFUSALS, /* their number */
 };
 

@@ -204,9 +204,36 @@ const struct symptom symptoms_after[] = {
                  { "Corrupt header log", SURE },
                  { "Corrupt update entry", SURE } },
       .cause = "principal.ulog was cut (a full disk, a crash), or is of another size than "
-               "configured.",
-      .look = "primary# kproplog -h",
-      .remedy =
-          "start it anew with 'kproplog -R' on the host that says so; a full resync follows" },
+               "configured. Of an empty one kadmind, kadmin.local and kdb5_util die with a bus "
+               "error.",
+      .look = "primary# kproplog -h; ls -l /var/lib/krb5kdc/principal.ulog",
+      .remedy = "remove it and restart kadmind (on a replica: kpropd); a full resync follows\n"
+                "primary# rm /var/lib/krb5kdc/principal.ulog\n"
+                "primary# systemctl reset-failed krb5-admin-server\n"
+                "primary# systemctl restart krb5-admin-server\n"
+                "'kproplog -R' does not help: it fails of such a log itself." },
+    { .id = "iprop-replica",
+      .title =
+          "REPLICA is incremental: kadmind keeps it current, and kpropctl verifies nothing there",
+      .check = "whole",
+      .program = "kpropctl",
+      .where = ON_PRIMARY | ON_REPLICA,
+      .signs = { { "runs incrementally (iprop)", SURE },
+                 { "is incremental, content not verified", SURE },
+                 { "left alone: its kpropd runs incrementally", SURE },
+                 { "its kpropd will be incremental", SURE } },
+      .cause = "kpropd there was started with iprop_enable in kdc.conf. It asks kadmind for "
+               "changes all the time, and for the whole database when its update log does not "
+               "continue kadmind's, as after every load past it: what kpropctl had sent and "
+               "verified would be gone within a poll. So nothing is sent there, and equal serial "
+               "numbers prove no equal content.",
+      .look = "primary# kproplog -h\n"
+              "replica# kproplog -h; grep -n iprop_enable /etc/krb5kdc/kdc.conf /etc/krb5.conf",
+      .remedy = "leave it so, if that is meant; else end it there, and let kpropctl send whole "
+                "databases\n"
+                "replica# sed -i '/REALM *= *{/,/}/s/iprop_enable *=.*/iprop_enable = false/' "
+                "/etc/krb5kdc/kdc.conf /etc/krb5.conf\n"
+                "replica# systemctl restart krb5-kpropd\n"
+                "primary# kpropctl setup-slave REPLICA" },
     { .id = NULL },
 };

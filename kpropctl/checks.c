@@ -48,10 +48,10 @@ const struct check checks[] = {
     { .id = "enrolled", .title = "the replica has its key, the realm's files, and an agent that answers",
       .walks = SETUP, .needs = NEEDS_VIA, .see = see_enrolled,
       .make = make_enrolled, .would = "enrol it" },
-    { .id = "age", .title = "the replica was verified lately",
-      .walks = CHECK, .see = see_age },
     { .id = "agent", .title = "the replica's agent answers, and lets this primary in",
       .walks = SETUP | PROPAGATE | CHECK | ROLLBACK | RENEW | FINISH | STASH, .needs = NEEDS_NAME, .see = see_agent },
+    { .id = "age", .title = "the replica was verified lately",
+      .walks = CHECK, .see = see_age },
     { .id = "version", .title = "the agent is new enough for this kpropctl",
       .walks = CHECK, .needs = NEEDS_AGENT, .see = see_version },
     { .id = "limits", .title = "the agent has room for its callers",
@@ -60,6 +60,8 @@ const struct check checks[] = {
       .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_clock },
     { .id = "realm", .title = "the replica knows the realm, and can load this dump format",
       .walks = SETUP | PROPAGATE | CHECK | ROLLBACK | RENEW | FINISH | STASH, .needs = NEEDS_AGENT, .see = see_realm },
+    { .id = "whole", .title = "the replica takes whole databases: its kpropd does not run incrementally",
+      .walks = SETUP | PROPAGATE | ROLLBACK | STASH, .see = see_whole },
     { .id = "services", .title = "both services files give krb5_prop the same port",
       .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_services },
     { .id = "replica-keytab", .title = "the replica's keytab holds its current key",
@@ -335,7 +337,7 @@ checks_walk(struct walk *walk)
             walk->listener->step(walk->listener->closure, &step);
         if ((step.level == LEVEL_FAILED || step.level == LEVEL_REFUSED) && !only_looks(walk))
             return step.code;
-        if (walk->blind)
+        if (walk->blind || walk->left_alone)
             break;
     }
     return 0;

@@ -75,6 +75,7 @@ struct walk {
     const struct realm *realm;
     const char *host; /* as the user wrote it */
     enum walk_kind kind;
+    bool automatic;          /* a timer or a change of the database asked, not a person */
     bool dry_run;            /* look, change nothing anywhere */
     const char *const *only; /* ids of the rows to tell, ended by NULL; NULL: all */
     bool force;              /* send even what the replica has already; drop keys too early */
@@ -117,6 +118,8 @@ struct walk {
     bool sent;
     bool later_unknown; /* a dry run has met something it would have changed: what follows may
                            only be wrong because of that */
+    bool incremental;   /* its kpropd fetches increments from kadmind: nothing of ours is for it, */
+    bool left_alone;    /* and nobody asked for it by name: the walk ends, and that is well */
     bool blind;         /* a dry run can tell nothing of the replica: the walk ends */
     double transfer_seconds, load_seconds, verify_seconds;
 };

@@ -27,12 +27,15 @@ static const struct option options[] = {
 static bool
 take_reason(const char *word, struct run_request *request, struct error *err)
 {
+    static const char *const automatic[] = { "timer", "cron", "watch", NULL };
     size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
     if (len == 0 || len > 20 || word[len] != '\0')
         return error_set(err, ERROR_USAGE, "bad reason '%.40s': expected one lower-case word",
                          word);
     request->reason = word;
+    for (const char *const *one = automatic; *one != NULL; one++)
+        request->automatic = request->automatic || strcmp(word, *one) == 0;
     return true;
 }
 

@@ -101,6 +101,28 @@ choose(const json_t *outcome, const char *host, bool previous, struct error *err
     return fact_integer(chosen, "generation", NULL);
 }
 
+/* Before anybody is asked: where it would be undone, there is nothing to choose. */
+static bool
+may_go_back(const struct command_context *context, const char *host, struct error *err)
+{
+    const char *argv[] = { "facts", context->realm->name, NULL };
+    struct judgement j = { .hint = "" };
+    enum remote_fault fault;
+    struct names replica;
+    json_t *facts = NULL;
+    struct remote *agent = connect_agent(context, host, &replica, err);
+    bool ok =
+        agent != NULL && remote_call(agent, argv, OUTCOME_TIMEOUT, NULL, NULL, &facts, &fault, err);
+
+    remote_close(agent);
+    if (ok && judge_whole(facts, replica.host, "roll back", &j) == REFUSED) {
+        ok = error_set(err, ERROR_REFUSED, "%s", j.summary);
+        error_hint(err, "%s", j.hint);
+    }
+    json_decref(facts);
+    return ok;
+}
+
 static bool
 confirm(const char *host, struct error *err)
 {
@@ -158,6 +180,10 @@ cmd_rollback(struct command_context *context, int argc, char **argv, struct erro
     if (outcome == NULL) {
         if (err->code == ERROR_UNREACHABLE)
             hint_console(context, a.previous, err);
+        return err->code;
+    }
+    if (!may_go_back(context, argv[optind], err)) {
+        json_decref(outcome);
         return err->code;
     }
     request.rollback = choose(outcome, argv[optind], a.previous, err);

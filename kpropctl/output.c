@@ -12,7 +12,8 @@ enum { DEFAULT_WIDTH = 80, STATE_SIZE = 64 };
 const char *
 host_outcome_name(enum host_outcome outcome)
 {
-    static const char *const names[] = { "failed", "sent", "unchanged", "verified", "renewed" };
+    static const char *const names[] = { "failed",   "sent",    "unchanged",
+                                         "verified", "renewed", "incremental" };
 
     return names[outcome];
 }

@@ -18,9 +18,10 @@ enum host_outcome {
     HOST_UNCHANGED, /* verified, nothing had to be sent */
     HOST_VERIFIED,  /* sent and verified */
     HOST_RENEWED,   /* its keys were renewed or old ones dropped; nothing is told of its content */
+    HOST_INCREMENTAL, /* nothing was done: its kpropd fetches increments from kadmind */
 };
 
-/* "failed", "sent", "unchanged", "verified", "renewed". */
+/* "failed", "sent", "unchanged", "verified", "renewed", "incremental". */
 const char *host_outcome_name(enum host_outcome outcome);
 
 /* The end of one host's walk. */

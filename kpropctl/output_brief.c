@@ -119,7 +119,8 @@ quiet_progress(struct output *output, size_t host, const char *id, uint64_t done
 static void
 quiet_end(struct output *output, size_t host, const struct host_result *result)
 {
-    if (!host_is_verified(result))
+    /* One that is left alone is no trouble; the log has said so once. */
+    if (!host_is_verified(result) && !(result->outcome == HOST_INCREMENTAL && result->status == 0))
         brief_end(output, host, result);
 }
 

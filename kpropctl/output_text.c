@@ -176,6 +176,13 @@ verdict(struct output *output, size_t host, const struct host_result *result)
         print(output, host, "\nthe keys of %s are NOT what was asked for\n", name);
         return;
     }
+    if (result->outcome == HOST_INCREMENTAL) {
+        print(output, host,
+              "\n%s is an incremental replica of %s: it is kadmind's, not "
+              "kpropctl's\n",
+              name, output->realm);
+        return;
+    }
     if (!host_is_verified(result)) {
         print(output, host, "\n%s%s is NOT a verified replica of %s%s",
               output->colour ? "\033[31m" : "", name, output->realm,

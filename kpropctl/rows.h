@@ -25,6 +25,7 @@ bool make_enrolled(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_agent(struct walk *walk, struct step *step);
 enum verdict see_clock(struct walk *walk, struct step *step);
 enum verdict see_realm(struct walk *walk, struct step *step);
+enum verdict see_whole(struct walk *walk, struct step *step);
 enum verdict see_services(struct walk *walk, struct step *step);
 enum verdict see_replica_keytab(struct walk *walk, struct step *step);
 bool make_replica_keytab(struct walk *walk, struct step *step, struct error *err);

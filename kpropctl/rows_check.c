@@ -9,6 +9,16 @@
 
 enum { DIGEST_TIMEOUT = 600, CLOCK_SLACK = 300 };
 
+/* Can its agent tell, and does it tell, that kadmind keeps the replica current? */
+static bool
+is_incremental(struct walk *walk)
+{
+    struct step ignored = { .id = "" };
+    const json_t *facts = walk->agent == NULL ? NULL : walk_facts(walk, &ignored);
+
+    return facts != NULL && judge_incremental(facts);
+}
+
 enum verdict
 see_age(struct walk *walk, struct step *step)
 {
@@ -16,6 +26,10 @@ see_age(struct walk *walk, struct step *step)
     double age = difftime(time(NULL), (time_t)walk->memory.verified_at);
     char text[32];
 
+    if (is_incremental(walk)) {
+        step_summary(step, "%s is not verified by kpropctl: incremental", walk->replica.host);
+        return UNTOLD;
+    }
     if (!walk->memory_told) {
         step_summary(step,
                      "cannot tell when %s was last verified: the state database cannot be "
@@ -130,6 +144,46 @@ compare_generation(struct walk *walk, struct step *step, const json_t *facts)
     return HOLDS;
 }
 
+/* What it holds is what kadmind has logged since the last full load; that it is the primary's
+ * content, neither its serial number nor anything else in the log proves. */
+static enum verdict
+tell_incremental(const json_t *facts, const char *host, struct step *step)
+{
+    const json_t *last = json_object_get(facts, "last");
+    bool failed = json_is_object(last) && !fact_true(last, "loaded", NULL);
+
+    step_summary(step, "%s is incremental, content not verified%s%s", host,
+                 failed ? "; the last load of a whole database failed there: " : "",
+                 failed ? fact_text(last, "error", NULL) : "");
+    step_hint(step,
+              "kadmind keeps it current (kproplog -h there and here compares the places in the "
+              "log); kpropctl propagate %s says how to have it verified instead",
+              host);
+    return HOLDS_BUT;
+}
+
+/* iprop_enable was set there, and kpropd not started since. */
+static bool
+will_be_incremental(const json_t *facts)
+{
+    return fact_true(facts, "realm", "iprop") &&
+           json_is_false(fact(facts, "kpropd", "incremental"));
+}
+
+static enum verdict
+tell_next_start(const json_t *facts, const char *host, struct step *step)
+{
+    size_t len = strlen(step->summary);
+    char lines[700];
+
+    snprintf(step->summary + len, sizeof(step->summary) - len,
+             "; from its next start on its kpropd will be incremental (iprop_enable), and take "
+             "nothing from here");
+    judge_incremental_ways(facts, host, lines, sizeof(lines));
+    step_hint(step, "if that is not meant so: %s", lines);
+    return HOLDS_BUT;
+}
+
 enum verdict
 see_held(struct walk *walk, struct step *step)
 {
@@ -138,6 +192,8 @@ see_held(struct walk *walk, struct step *step)
 
     if (facts == NULL)
         return UNKNOWN;
+    if (judge_incremental(facts))
+        return tell_incremental(facts, walk->replica.host, step);
     if (!walk->memory_told) {
         step_summary(step, "cannot tell what %s should hold: the state database cannot be read",
                      walk->replica.host);
@@ -160,7 +216,9 @@ see_held(struct walk *walk, struct step *step)
         step_hint(step, "kpropctl propagate %s", walk->replica.host);
         return HOLDS_BUT;
     }
-    return verdict;
+    return verdict == HOLDS && will_be_incremental(facts)
+               ? tell_next_start(facts, walk->replica.host, step)
+               : verdict;
 }
 
 enum verdict

@@ -95,6 +95,27 @@ see_agent(struct walk *walk, struct step *step)
     return HOLDS;
 }
 
+/* Whoever asks for all hosts alike, all the time, asks for those that take what is sent. */
+enum verdict
+see_whole(struct walk *walk, struct step *step)
+{
+    const json_t *facts = walk_facts(walk, step);
+    struct judgement j = { .hint = "" };
+    enum verdict verdict;
+
+    if (facts == NULL)
+        return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
+    verdict = judge_whole(facts, walk->replica.host,
+                          walk->kind == WALK_ROLLBACK ? "roll back" : "propagate to", &j);
+    walk->incremental = verdict == REFUSED;
+    if (walk->incremental && walk->automatic) {
+        walk->left_alone = true;
+        step_summary(step, "%s is left alone: its kpropd runs incrementally", walk->replica.host);
+        return UNTOLD;
+    }
+    return step_judged(step, verdict, &j);
+}
+
 enum verdict
 see_clock(struct walk *walk, struct step *step)
 {

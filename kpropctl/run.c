@@ -66,6 +66,8 @@ judge(const struct walk *walk, int status)
 {
     if (is_about_keys(walk->kind))
         return status == 0 ? HOST_RENEWED : HOST_FAILED;
+    if (walk->incremental)
+        return HOST_INCREMENTAL;
     if (status == 0 && walk->content_verified && walk->ticket_verified)
         return walk->sent ? HOST_VERIFIED : HOST_UNCHANGED;
     return walk->sent && walk->agent == NULL ? HOST_SENT : HOST_FAILED;
@@ -154,7 +156,8 @@ tell_event(const struct walk *walk, const struct host_result *result, const char
         .error = failure,
         .generation = walk->dump.generation,
     };
-    bool first = walk->memory.last_result[0] == '\0';
+    bool first = walk->memory.last_result[0] == '\0' ||
+                 strcmp(walk->memory.last_result, host_outcome_name(HOST_INCREMENTAL)) == 0;
     struct error err;
 
     if (first ? good : good == was_good(&walk->memory))
@@ -164,6 +167,35 @@ tell_event(const struct walk *walk, const struct host_result *result, const char
         fprintf(stderr, "kpropctl: %s\n", err.text);
         log_warning("%s", err.text);
     }
+}
+
+/* What is left alone is said, and recorded, once: until something else has become of the host. */
+static bool
+is_old_news(const struct walk *walk)
+{
+    return walk->left_alone &&
+           strcmp(walk->memory.last_result, host_outcome_name(HOST_INCREMENTAL)) == 0;
+}
+
+static void
+tell_left_alone(const struct walk *walk)
+{
+    log_notice("%s is left alone: its kpropd runs incrementally (iprop), and kadmind keeps it "
+               "current; nobody verifies its content",
+               walk->replica.host);
+}
+
+static void
+record_and_tell(const struct run *run, struct walk *walk, const struct host_result *result,
+                double started, const char *failure)
+{
+    if (is_old_news(walk))
+        return;
+    record(run, walk, result, started, failure);
+    if (walk->left_alone)
+        tell_left_alone(walk);
+    else if (!walk->incremental)
+        tell_event(walk, result, failure);
 }
 
 /* In the process of one host. */
@@ -182,6 +214,7 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
         .realm = request->context->realm,
         .host = host,
         .kind = request->kind,
+        .automatic = request->automatic,
         .dry_run = request->dry_run,
         .overwrite = request->overwrite,
         .renew_keys = request->renew_keys,
@@ -203,10 +236,8 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
     result->principals = walk.dump.principals;
     result->policies = walk.dump.policies;
     result->generation = walk.dump.generation;
-    if (!request->dry_run && !is_about_keys(request->kind)) {
-        record(run, &walk, result, started, tee.failure);
-        tell_event(&walk, result, tee.failure);
-    }
+    if (!request->dry_run && !is_about_keys(request->kind))
+        record_and_tell(run, &walk, result, started, tee.failure);
     walk_finish(&walk);
 }
 

@@ -20,6 +20,7 @@ struct run_request {
     bool dry_run;
     bool overwrite;
     bool renew_keys;
+    bool automatic; /* asked by a timer or a change of the database, for all hosts alike */
     bool force;
     bool allow_shrink;
     int64_t rollback;         /* WALK_ROLLBACK: the generation to go back to */
