@@ -34,13 +34,18 @@ class Lab:
                          f"{done.stdout}")
         return done.stdout
 
-    def up(self, replicas=1, principals=300, packages=BUILD / "packages", kinds=(), primary=None):
-        """`kinds`: of further hosts behind the replicas, such as "bare+ssh" (see `tests/lab help`)."""
+    def up(self, replicas=1, principals=300, packages=BUILD / "packages", kinds=(), primary=None,
+           release="bookworm", needs=""):
+        """`kinds`: of further hosts behind the replicas, such as "bare+ssh" (see `tests/lab help`); `needs`:
+        packages on all hosts, beyond those of their kinds."""
         words = [word for kind in kinds for word in ("--host", kind)]
         words += ["--primary", primary] if primary else []
-        print(self.must("up", "--replicas", replicas, "--principals", principals,
-                        "--packages", packages, *words))
-        kinds = [f"primary+{primary}" if primary else "primary", *["replica"] * replicas, *kinds]
+        print(self.must("up", "--release", release, "--replicas", replicas, "--principals", principals,
+                        "--packages", packages, "--with", needs, *words))
+        own = primary.partition(":")[2] if primary and ":" in primary else primary
+        kinds = [f"primary+{own}" if own else "primary", *["replica"] * replicas, *kinds]
+        self.release = release
+        self.packages = pathlib.Path(packages) / release
         self.hosts = {f"kdc{n}": Host(self, f"kdc{n}.lab.test", kind)
                       for n, kind in enumerate(kinds, 1)}
 
@@ -158,6 +163,16 @@ class Host:
         words = ["--unit", unit] if unit else []
         return self.run("journalctl", "--boot", "--no-pager", "--output", "cat", "--lines", lines,
                         *words).stdout
+
+    def last_minute(self):
+        """What was logged in the last minute, for a test that failed: a text whatever happens."""
+        try:
+            if "sysvinit" in self.kind:
+                return self.run("tail", "-n", "60", "/var/log/syslog", check=False).stdout
+            return self.run("journalctl", "--since", "-1min", "--no-pager", "--lines", "100", "--output", "short-precise",
+                            check=False).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            return str(error)
 
     def listening(self, port):
         """The lines of ss for listening TCP sockets of this port."""

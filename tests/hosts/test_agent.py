@@ -7,7 +7,14 @@ import time
 
 import pytest
 
-from lab import BUILD, wait_until
+from lab import wait_until
+
+NEEDS = {
+    "python3": "test_silent_connections_lock_nobody_out",
+    "remctl-client": "test_stock_client_calls_reading_verbs*",
+    "python3-pyremctl": "test_python_binding",
+    "remctl-server": "test_behind_an_existing_remctld",
+}
 
 pytestmark = pytest.mark.usefixtures("packages")
 
@@ -504,7 +511,7 @@ def test_removing_the_package_leaves_a_kpropd_that_works(primary, kdc2):
         kdc2.run("dpkg -P kpropctl-agent")
         assert not kdc2.exists("/var/lib/kpropctl-agent")
     finally:
-        deb, = (BUILD / "packages").glob("kpropctl-agent_*.deb")
+        deb, = kdc2.lab.packages.glob("kpropctl-agent_*.deb")
         shutil.copy(deb, kdc2.lab.must("path", kdc2.name).strip() + "/root/agent.deb")
         kdc2.run("dpkg -i /root/agent.deb")
     assert kdc2.active(AGENT) and kdc2.enabled(AGENT)

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+NEEDS = {"remctl-client": "test_verbs"}
+
 TEXT = (pathlib.Path(__file__).parents[2] / "docs/protocol.md").read_text()
 SECTIONS = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##|\Z)", TEXT, re.M | re.S))
 NONCE = "ab" * 32

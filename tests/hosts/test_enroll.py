@@ -10,6 +10,8 @@ from enroll_kit import Untouched, bundle, changed, enroll, feed, keys, make, mod
 from lab import wait_until
 from setup_kit import set_up, ticket
 
+NEEDS = {"python3": "test_keytab_is_free_while_a_stash_is_tried", "strace": "test_ktadd_meanwhile"}
+
 KINDS = ["bare+agent", "bare+agent+rhel", "sysvinit+bare+agent"]
 NEW_KEYTAB = {"krb5.conf": "merge", "keytab": "create", "kpropd's access list": "create"}
 

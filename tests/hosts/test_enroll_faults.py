@@ -8,6 +8,8 @@ from enroll_kit import Untouched, bundle, changed, enroll, feed, make, others
 from lab import wait_until
 from setup_kit import set_up
 
+NEEDS = {"strace": "test_killed_before_the_restart"}
+
 KINDS = ["bare+agent"]
 TOUCHED = ["/etc/krb5.conf", "/etc/krb5.keytab", "/etc/krb5kdc/kdc.conf", "/etc/krb5kdc/kpropd.acl", "/etc/krb5kdc/stash"]
 

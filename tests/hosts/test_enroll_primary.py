@@ -12,6 +12,8 @@ from lab import TESTS
 sys.path.insert(0, str(TESTS / "lib"))
 import bundle  # noqa: E402
 
+NEEDS = {"python3": "test_no_core"}
+
 NAME = "host/kdc2.lab.test@LAB.TEST"
 REALM_FILES = ("/etc/krb5kdc", "/var/lib/krb5kdc", "/etc/krb5.conf", "/etc/krb5.keytab", "/run/kpropctl", "/tmp", "/root",
                "/dev/shm", "/var/lib/kpropctl")

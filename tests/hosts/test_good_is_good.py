@@ -9,6 +9,8 @@ import pytest
 from propagate_kit import configure_more, fleet_of, good, last, propagate, sent
 from setup_kit import LIVE, add_user, ticket
 
+NEEDS = {"python3": "test_verified_by_a_clock_that_was_ahead"}
+
 STATE = "/var/lib/kpropctl/state.db"
 number = iter(range(1000))
 

@@ -10,6 +10,11 @@ import pytest
 
 from propagate_kit import RESTART_AGENT, as_remctld, fleet_of
 
+NEEDS = {
+    "remctl-server": "test_a_digest_is_no_proof_if_it_is_not_the_right_one",
+    "time": "test_facts_that_no_agent_gives*",
+}
+
 # What the script answers to `facts`, and what row agent must say of it.
 FACTS = "kpropctl-agent facts LAB.TEST"
 ANSWERS = {

@@ -3,6 +3,13 @@ import pytest
 
 from lab import wait_until
 
+NEEDS = {
+    "python3": "test_reserved_port_is_invisible",
+    "lsof": "test_reserved_port_is_invisible",
+    "net-tools": "test_reserved_port_is_invisible",
+    "psmisc": "test_reserved_port_is_invisible",
+}
+
 DUMP = "/var/lib/krb5kdc/replica_datatrans"
 
 

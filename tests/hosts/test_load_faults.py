@@ -7,6 +7,8 @@ import pytest
 from lab import wait_until
 from setup_kit import LIVE, add_user, configure, serves_old, set_up, ticket
 
+NEEDS = {"krb5-admin-server": "test_another_program_sends_meanwhile"}
+
 KDB5_UTIL = "/usr/sbin/kdb5_util"
 # kpropd's unit shows its children all of the disk read-only but these.
 ARRIVED, GO = "/run/loading", "/run/go-on"

@@ -10,6 +10,18 @@ import pytest
 from lab import wait_until
 from setup_kit import set_up
 
+NEEDS = {
+    "python3": "test_node_exporter_scrapes_the_file",
+    "prometheus-node-exporter": "test_node_exporter_scrapes_the_file",
+}
+MACHINE_NEEDS = {
+    "prometheus": "test_prometheus_rules",
+    "nagios4-core": "test_nagios_takes_the_definitions",
+    "icinga2-bin": "test_icinga_takes_the_definitions",
+    "icinga2-common": "test_icinga_takes_the_definitions",
+    "chromium": "test_report_in_a_browser",
+}
+
 MONITORING = Path(__file__).resolve().parents[2] / "conf" / "monitoring"
 
 

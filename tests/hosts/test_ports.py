@@ -1,12 +1,11 @@
 """Who holds port 754: every kind of holder, by every way, on a real host."""
 import json
-import os
-import pathlib
-import subprocess
 
 import pytest
 
-from lab import BUILD, wait_until
+from lab import wait_until
+
+NEEDS = {"python3": "test_time_wait", "remctl-client": "test_from_afar", "net-tools": "test_from_afar"}
 
 pytestmark = pytest.mark.usefixtures("packages")
 
@@ -331,74 +330,6 @@ def test_taken_before_the_start(kdc2):
 
 
 # Activators.
-
-@pytest.fixture(scope="session")
-def superservers():
-    """The files of Debian's xinetd and openbsd-inetd, and of the libraries they need."""
-    folder = BUILD / "superservers"
-    packages = ["xinetd", "openbsd-inetd", "libwrap0", "libtirpc3", "libevent-2.1-7", "libnsl2",
-                "libbsd0", "libmd0"]
-    if not (folder / "files").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        if subprocess.run(["apt-get", "download", "-q", *packages], cwd=folder,
-                          capture_output=True).returncode != 0:
-            pytest.skip("xinetd and openbsd-inetd cannot be had here")
-        for package in folder.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", package, folder / "unpacked"], check=True)
-        (folder / "unpacked").rename(folder / "files")
-    return folder / "files"
-
-
-def install(host, files):
-    """Copied one by one: /lib is a link on the host, and a folder in the packages."""
-    root = pathlib.Path(host.lab.must("path", host.name).strip())
-    for path in files.rglob("*"):
-        if path.is_dir() and not path.is_symlink():
-            continue
-        to = str(path.relative_to(files))
-        if to.startswith("lib/"):
-            to = "usr/" + to
-        if to.startswith(("usr/share", "etc/init.d")):
-            continue
-        os.makedirs((root / to).parent, exist_ok=True)
-        subprocess.run(["cp", "-a", path, root / to], check=True)
-
-
-XINETD = """
-service kprop
-{{
-    type = UNLISTED
-    port = 754
-    socket_type = stream
-    protocol = tcp
-    wait = no
-    user = root
-    server = {0}
-    disable = no
-}}
-"""
-
-
-@pytest.mark.parametrize("server", ["/usr/sbin/kpropd", "/bin/cat"])
-def test_xinetd(kdc2, superservers, server):
-    install(kdc2, superservers)
-    kdc2.write("/etc/xinetd.conf", "defaults\n{\n}\nincludedir /etc/xinetd.d\n")
-    kdc2.write("/etc/xinetd.d/kprop", XINETD.format(server))
-    kdc2.run("systemd-run --quiet --unit=xinetd-test /usr/sbin/xinetd -dontfork")
-    wait_until(lambda: kdc2.listening(754))
-    check_activator(kdc2, server, "/etc/xinetd.d/kprop", "xinetd")
-    kdc2.run("systemctl stop xinetd-test")
-
-
-@pytest.mark.parametrize("server", ["/usr/sbin/kpropd", "/bin/cat"])
-def test_inetd(kdc2, superservers, server):
-    install(kdc2, superservers)
-    kdc2.write("/etc/inetd.conf", f"krb5_prop stream tcp nowait root {server} {server}\n")
-    kdc2.run("systemd-run --quiet --unit=inetd-test /usr/sbin/inetd -i")
-    wait_until(lambda: kdc2.listening(754))
-    check_activator(kdc2, server, "/etc/inetd.conf", "inetd")
-    kdc2.run("systemctl stop inetd-test")
-
 
 def check_activator(host, server, file, program):
     for way in WAYS:

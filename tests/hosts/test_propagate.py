@@ -9,6 +9,8 @@ from propagate_kit import (count_dumps, dumps, fleet_of, good, history, last, lo
                            refused, sent, wrap_kprop)
 from setup_kit import LIVE, add_user, dumps_left, serves_old, ticket
 
+NEEDS = {"krb5-admin-server": "test_a_policy_alone_is_a_change"}
+
 
 @pytest.fixture(scope="module")
 def made(lab):

@@ -12,6 +12,13 @@ from propagate_kit import (Serving, configure_more, fleet_of, good, history, kil
                            propagate, refused, sent, whole, wrap_kprop)
 from setup_kit import LIVE, add_user, dumps_left, serves_old, ticket
 
+NEEDS = {
+    "python3": "test_a_silent_listener",
+    "strace": "test_no_secret_in_arguments",
+    "faketime": "test_clock_set_back_on_the_primary",
+    "krb5-admin-server": "test_plain_load_killed_after_its_rename",
+}
+
 STATE = "/var/lib/kpropctl/state.db"
 LOCK = "/run/kpropctl/LAB.TEST.lock"
 DROPIN = "/etc/systemd/system/krb5-kpropd.service.d/zz-kpropctl.conf"

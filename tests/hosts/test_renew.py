@@ -9,6 +9,13 @@ import pytest
 from lab import wait_until
 from setup_kit import set_up
 
+NEEDS = {
+    "python3": "test_stale_kvno_without_the_old_key_is_a_case_for_an_enrolment",
+    "strace": "test_agent_killed*",
+    "faketime": "test_finish",
+    "krb5-admin-server": "test_without_a_gap",
+}
+
 HOST = "host/kdc2.lab.test@LAB.TEST"
 KEYTAB = "/etc/krb5.keytab"
 AGENT = "/usr/sbin/kpropctl-agent"

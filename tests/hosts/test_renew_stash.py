@@ -8,6 +8,8 @@ from lab import wait_until
 from propagate_kit import wrap_kprop
 from setup_kit import add_user, set_up, ticket
 
+NEEDS = {"strace": "test_agent_killed*"}
+
 AGENT = "/usr/sbin/kpropctl-agent"
 STASH = "/etc/krb5kdc/stash"
 WAITING = "/var/lib/kpropctl-agent/LAB.TEST.stash"

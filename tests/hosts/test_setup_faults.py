@@ -6,6 +6,12 @@ from lab import wait_until
 from setup_kit import (LIVE, add_user, configure, differences, files, serves_old, set_up,
                        ticket)
 
+NEEDS = {
+    "python3": "test_a_foreign_holder_is_named_and_left_alone",
+    "faketime": "test_clock_skew_beyond_tickets",
+    "krb5-admin-server": "test_the_replica_has_what_the_primary_has_not",
+}
+
 AGENT = "kpropctl-agent"
 FOLDERS = ["/var/lib/krb5kdc", "/etc/krb5kdc", "/etc/systemd/system", "/etc/krb5.keytab"]
 

@@ -8,6 +8,8 @@ from lab import wait_until
 from setup_kit import (Report, add_user, configure, dumps_left, serves_old, set_up, ticket,
                        wrap_kdb5_util)
 
+NEEDS = {"python3": "test_interrupted*"}
+
 HERE = "touch /tmp/arrived; exec sleep 600"
 PROGRAMS = "kpropctl|kprop|kdb5_util|sleep"
 

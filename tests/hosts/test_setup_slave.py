@@ -8,6 +8,11 @@ from lab import wait_until
 from setup_kit import (ROWS, add_user, configure, differences, dumps_left, files, serves_old, set_up,
                        ticket)
 
+NEEDS = {
+    "python3": "test_founding_case*",
+    "krb5-admin-server": "test_a_deleted_principal_and_a_changed_policy_are_sent",
+}
+
 # Not all of /etc: it is the machine's own but for these.
 FOLDERS = [*("/etc/" + name for name in ("krb5kdc", "krb5.conf", "krb5.keytab", "kpropctl", "services",
                                          "hosts", "default", "systemd/system", "portreserve")),

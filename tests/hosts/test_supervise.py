@@ -4,6 +4,8 @@ import time
 import pytest
 from lab import wait_until
 
+NEEDS = {"python3": "test_a_crash_loop_is_told"}
+
 KINDS = ["sysvinit", "replica"]
 SUPERVISE = "[kpropctl-agent]\n    supervise = yes\n"
 LOADER = "/usr/lib/kpropctl/kpropctl-loader"

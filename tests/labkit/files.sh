@@ -1,50 +1,20 @@
-# The files of a lab's host, where they differ from this machine's. Sourced by labkit/ground.
+# The files of a lab's host, where they differ from those of its root. Sourced by labkit/ground.
 # shellcheck shell=bash
 
-# files_hide UPPER LOWER: before the overlay is mounted, hide what is this machine's own affair: its users' files,
-# its services, its keys. A character device 0/0 in the upper folder says 'not there' to overlayfs.
-files_hide()
-{
-    local upper=$1 lower=$2 path
-    for path in "$lower"/* "$lower"/.[!.]*; do
-        path=${path#"$lower"/}
-        case $path in
-            bin | dev | etc | lib* | proc | run | sbin | sys | usr | var) ;;
-            *) files_hide_one "$upper" "$lower" "$path" ;;
-        esac
-    done
-    for path in etc/systemd/system etc/rc{0,1,2,3,4,5,6,S}.d etc/krb5kdc etc/krb5.conf etc/krb5.conf.d etc/krb5.keytab \
-        etc/kpropctl etc/portreserve etc/fstab etc/crypttab etc/hosts etc/hostname etc/resolv.conf etc/machine-id \
-        etc/cron.d etc/nsswitch.conf etc/environment usr/sbin/policy-rc.d var/cache/kpropctl-lab var/kerberos var/lib/krb5kdc var/lib/kpropctl var/lib/kpropctl-agent \
-        var/lib/systemd var/log var/tmp var/spool var/lib/man-db/auto-update; do
-        files_hide_one "$upper" "$lower" "$path"
-    done
-}
-
-files_hide_one()
-{
-    local upper=$1 lower=$2 path=$3
-    [ -e "$lower/$path" ] || [ -L "$lower/$path" ] || return 0
-    mkdir -p "$upper/$(dirname "$path")"
-    mknod "$upper/$path" c 0 0
-}
-
-# files_write ROOT HOST HOSTS: give a host its name, its neighbours and its units. HOSTS holds lines 'ADDRESS HOST'.
+# files_write ROOT HOST HOSTS KIND: give a host its name, its neighbours and its units. HOSTS holds lines 'ADDRESS HOST'.
 files_write()
 {
-    local root=$1 host=$2 hosts=$3 unit units
-    mkdir -p "$root"/{root,home,tmp,srv,mnt,var/tmp,var/log/journal,var/spool/cron,etc/cron.d,var/lib/systemd}
+    local root=$1 host=$2 hosts=$3 kind=+$4+ unit units
+    mkdir -p "$root"/{root,home,tmp,srv,mnt,run,dev,proc,sys,var/tmp,var/log/journal,var/spool/cron,etc/cron.d,var/lib/systemd}
     chmod 700 "$root/root"
     chmod 1777 "$root/tmp" "$root/var/tmp"
     echo "$host" >"$root/etc/hostname"
     tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
     echo "127.0.0.1 localhost" >"$root/etc/hosts"
     awk '{split($2, part, "."); print $1, $2, part[1]}' "$hosts" >>"$root/etc/hosts"
-    printf 'hosts: files dns\n%s\n' "$(grep -v '^hosts:' "$run/fs/lower/etc/nsswitch.conf")" >"$root/etc/nsswitch.conf"
+    sed -i 's/^hosts:.*/hosts: files dns/' "$root/etc/nsswitch.conf"
     touch "$root/etc/fstab" "$root/etc/resolv.conf" "$root/etc/environment"
-    [ ! -e "$root/usr/sbin/sshd" ] || files_ssh "$root"
-    mkdir -p "$root/etc/dpkg/dpkg.cfg.d"
-    echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/lab"
+    case $kind in *+ssh+*) files_ssh "$root" ;; esac
 
     units=$root/etc/systemd/system
     mkdir -p "$units/multi-user.target.wants" "$root"/etc/rc{0,1,2,3,4,5,6,S}.d
@@ -52,19 +22,32 @@ files_write()
     # Clocks belong to this machine; the rest is only slow, or at home on real hardware.
     for unit in systemd-timesyncd systemd-networkd systemd-resolved console-getty getty.target \
         systemd-hwdb-update systemd-journal-catalog-update systemd-update-done systemd-update-utmp \
-        systemd-update-utmp-runlevel systemd-firstboot systemd-sysusers ldconfig; do
-        case $unit in *.target) ;; *) unit=$unit.service ;; esac
-        ln -s /dev/null "$units/$unit"
+        systemd-update-utmp-runlevel systemd-firstboot systemd-sysusers ldconfig apt-daily.timer \
+        apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer e2scrub_reap; do
+        case $unit in *.*) ;; *) unit=$unit.service ;; esac
+        ln -sf /dev/null "$units/$unit"
     done
+    case $kind in *+bare+*) ;; *) files_forget_kerberos "$root" ;; esac
+}
+
+# files_forget_kerberos ROOT: what the packages' own scripts have made, enabled and linked, where a realm of the lab's
+# will be: it is for the lab, or a test, to say what runs.
+files_forget_kerberos()
+{
+    local root=$1
+    rm -f "$root"/etc/systemd/system/*.wants/krb5-*.service "$root"/etc/rc?.d/[SK]??krb5-*
+    rm -rf "$root"/var/lib/systemd/deb-systemd-helper-enabled/krb5-* \
+        "$root"/var/lib/systemd/deb-systemd-helper-enabled/*/krb5-*
+    [ -e "$root/etc/sysconfig/krb5kdc" ] || rm -rf "$root"/etc/krb5.conf "$root"/etc/krb5kdc "$root"/var/lib/krb5kdc
 }
 
 # files_ssh ROOT: a key of the host's own, and the primary's root may come in.
 files_ssh()
 {
     local root=$1
-    ssh-keygen -q -t ed25519 -N '' -C '' -f "$root/etc/ssh/ssh_host_ed25519_key"
+    rm -f "$root"/etc/ssh/ssh_host_*
+    chroot "$root" ssh-keygen -q -t ed25519 -N '' -C '' -f /etc/ssh/ssh_host_ed25519_key
     install -d -m 700 "$root/root/.ssh"
-    install -m 600 "$run/fs/ssh.pub" "$root/root/.ssh/authorized_keys"
     mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
     ln -sf /lib/systemd/system/ssh.service "$root/etc/systemd/system/multi-user.target.wants/ssh.service"
 }
@@ -73,11 +56,14 @@ files_ssh()
 files_ssh_primary()
 {
     local root=$1 address host key
+    [ -x "$root/usr/bin/ssh-keygen" ] || return 0
     install -d -m 700 "$root/root/.ssh"
-    install -m 600 "$run/fs/ssh" "$root/root/.ssh/id_ed25519"
+    chroot "$root" ssh-keygen -q -t ed25519 -N '' -C root@kdc1 -f /root/.ssh/id_ed25519
     while read -r address host _; do
         key=$run/fs/$host/root/etc/ssh/ssh_host_ed25519_key.pub
-        [ ! -e "$key" ] || echo "$host,${host%%.*},$address $(cat "$key")"
+        [ -e "$key" ] || continue
+        echo "$host,${host%%.*},$address $(cat "$key")"
+        install -m 600 "$root/root/.ssh/id_ed25519.pub" "$run/fs/$host/root/root/.ssh/authorized_keys"
     done <"$2" >"$root/root/.ssh/known_hosts"
 }
 

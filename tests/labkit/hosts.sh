@@ -24,6 +24,12 @@ host_kind()
     awk -v host="$1" '$2 == host {print $3}' "$run/hosts"
 }
 
+# host_release HOST: the Debian release of its root.
+host_release()
+{
+    awk -v host="$1" '$2 == host {print $4}' "$run/hosts"
+}
+
 # host_is HOST WORD: whether its kind has that word.
 host_is()
 {
@@ -48,14 +54,20 @@ host_shell()
     return 1
 }
 
+# It is remembered, with its start time as the keeper's is: to look for it takes longer than most commands.
 host_leader()
 {
-    local shell nspawn pid
+    local shell nspawn pid started
+    if read -r pid started 2>/dev/null <"$run/leader.$1" && [ "$(process_started "$pid")" = "$started" ]; then
+        echo "$pid"
+        return
+    fi
     shell=$(host_shell "$1") || return 1
     for nspawn in $(children "$shell"); do
         for pid in $(children "$nspawn"); do
             if grep -q '^NSpid:.*[^0-9]1$' "/proc/$pid/status" 2>/dev/null &&
                 { [ -S "/proc/$pid/root/run/systemd/private" ] || [ -p "/proc/$pid/root/run/initctl" ]; }; then
+                echo "$pid $(process_started "$pid")" >"$run/leader.$1"
                 echo "$pid"
                 return
             fi
@@ -157,35 +169,89 @@ host_wait()
     die "$host does not boot"
 }
 
-# hosts_list REPLICAS PRIMARY KIND…: which hosts there are, each with address, name and kind.
+# hosts_list RELEASE REPLICAS PRIMARY KIND…: a line for each host, with address, name, kind and release. A kind may
+# begin with a release of its own, 'trixie:bare'.
 hosts_list()
 {
-    local replicas=$1 primary=$2 n=1 kind kinds=()
-    shift 2
+    local release=$1 replicas=$2 primary=$3 n=1 kind own kinds=()
+    shift 3
+    own=$release
+    case $primary in *:*) own=${primary%%:*}; primary=${primary#*:} ;; esac
+    echo "$network.11 kdc1.$domain primary${primary:++$primary} $own"
     for ((n = 0; n < replicas; n++)); do
         kinds+=(replica)
     done
-    n=1
-    for kind in "primary${primary:++$primary}" "${kinds[@]}" "$@"; do
-        echo "$network.$((n + 10)) kdc$n.$domain $kind"
+    n=2
+    for kind in "${kinds[@]}" "$@"; do
+        own=$release
+        case $kind in *:*) own=${kind%%:*}; kind=${kind#*:} ;; esac
+        echo "$network.$((n + 10)) kdc$n.$domain ${kind:-replica} $own"
         n=$((n + 1))
-    done >"$run/hosts"
+    done
+}
+
+# host_steps HOST: the steps of its root. What our package needs is there before the package is; a primary that shall
+# reach a host by ssh has a client.
+host_steps()
+{
+    local kind release depends extra=()
+    kind=$(host_kind "$1")
+    release=$(host_release "$1")
+    depends=$(packages_depends "$(packages_folder "$release")" "$(host_package "$kind")")
+    case +$kind+ in *+primary+*) ! grep -q '[+ ]ssh[+ ]' "$run/hosts" || extra+=($packages_of_ssh_client) ;; esac
+    layers_steps "$kind" $depends
+    # Apart, so that a file of tests with a wish of its own needs one small layer more.
+    roots_apt_step $(cat "$run/with") "${extra[@]}"
+}
+
+# host_package KIND: which of our packages is for it (also where a bare one has it not yet).
+host_package()
+{
+    case +$1+ in *+primary+*) echo kpropctl ;; *) echo kpropctl-agent ;; esac
+}
+
+# packages_folder RELEASE: where our packages of it are.
+packages_folder()
+{
+    local folder
+    folder=$(cat "$run/packages")
+    [ -d "$folder/$1" ] && echo "$folder/$1" || echo "$folder"
+}
+
+# packages_newest FOLDER NAME: the file of our package, if there is one.
+packages_newest()
+{
+    ls -t "$1/$2"_*.deb 2>/dev/null | head -n 1
+}
+
+# packages_depends FOLDER NAME: what the package names as its Depends, without versions.
+packages_depends()
+{
+    local file
+    file=$(packages_newest "$1" "$2")
+    [ -z "$file" ] || dpkg-deb --field "$file" Depends | tr ',' '\n' | sed 's/ *(.*//; s/ *|.*//; s/^ *//'
+}
+
+# hosts_roots: make what is missing of all hosts' roots.
+hosts_roots()
+{
+    local host
+    for host in $(hosts_all); do
+        roots_have "$(host_release "$host")" $(host_steps "$host") || return
+    done
 }
 
 hosts_up()
 {
-    local principals=$1 host hosts making
+    local principals=$1 host hosts
     mapfile -t hosts < <(hosts_all)
-    say "creating realm $realm with $principals users"
-    ground realm "$principals" "$run/hosts" &
-    making=$!
-    say "booting ${hosts[*]}"
+    say "booting ${hosts[*]}, with a realm $realm of $principals users"
     for host in "${hosts[@]}"; do
-        host_create "$host" || return
+        ground create "$host" "$(host_address "$host")" "$(host_kind "$host")" \
+            "$(roots_lower "$(host_release "$host")" $(host_steps "$host"))" || return
     done
-    wait "$making" || return
-    inside bash -c '. "$1/files.sh"; run=$2; files_ssh_primary "$2/fs/$3/root" "$2/hosts"' bash \
-        "$here/labkit" "$run" "${hosts[0]}" || return
+    ground realm "$principals" "${hosts[0]}" || return
+    ground ssh "${hosts[0]}" || return
     for host in "${hosts[@]}"; do
         ground give "$host" "$(host_kind "$host")" || return
         host_enable_services "$host"
@@ -194,14 +260,6 @@ hosts_up()
     for host in "${hosts[@]}"; do
         host_wait "$host"
     done
-}
-
-host_create()
-{
-    local layer
-    layer=$(layers_name "$(host_kind "$1" | sed 's/^primary+*//')")
-    [ -z "$layer" ] || ground layer "$layer" || return
-    ground create "$1" "$(host_address "$1")" "$layer"
 }
 
 # What runs from the first boot on: the primary's KDC, and what the packages enable by themselves on a bare host.
@@ -250,15 +308,14 @@ host_reboot_hard()
     host_wait "$1"
 }
 
-# hosts_install PACKAGES DOUBLES: our packages, as an administrator would install them, and the portreserve double.
+# hosts_install BUILD: our packages, as an administrator would install them, and the portreserve double.
 hosts_install()
 {
     local host package pids=() pid failed=
     for host in $(hosts_all); do
-        package=kpropctl-agent
-        ! host_is "$host" primary || package=kpropctl
+        package=$(host_package "$(host_kind "$host")")
         ! host_is "$host" bare || host_is "$host" agent || package=
-        host_install "$host" "$1" "$package" "$2" &
+        host_install "$host" "$package" "$1" &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do
@@ -269,8 +326,10 @@ hosts_install()
 
 host_install()
 {
-    local host=$1 packages=$2 package=$3 doubles=$4 root file
+    local host=$1 package=$2 doubles=$3 root file packages
     root=$(host_path "$host")
+    packages=$(packages_folder "$(host_release "$host")")
+    doubles=$doubles/$(host_release "$host")/tests
     if [ -x "$doubles/portreserve" ]; then
         install -m 755 "$doubles/portreserve" "$root/usr/sbin/"
         ln -sf portreserve "$root/usr/sbin/portrelease"
@@ -278,7 +337,7 @@ host_install()
         mkdir -p "$root/etc/portreserve"
     fi
     [ -n "$package" ] || return 0
-    file=$(ls -t "$packages/${package}"_*.deb 2>/dev/null | head -n 1)
+    file=$(packages_newest "$packages" "$package")
     if [ -z "$file" ]; then
         say "$host goes without the package $package: there is none in $packages"
         return
@@ -299,7 +358,7 @@ host_install()
 # As an administrator would do it later.
 host_install_late()
 {
-    host_install "$1" "$(cat "$run/packages")" kpropctl-agent ''
+    host_install "$1" kpropctl-agent ''
 }
 
 # hosts_save: remember the hosts as they are; hosts_reset [HOST…]: make them so again, faster than a reboot.

@@ -35,15 +35,19 @@ keeper_lock()
     flock --nonblock 9 || die "another 'up' of this lab is running"
 }
 
-keeper_start()
+# keeper_prepare: a folder for the lab; one that was left goes first.
+keeper_prepare()
 {
-    local parent child i
     if [ -e "$run" ]; then
         say "is there already, or was left half-way: taking it down first"
         keeper_stop
     fi
     mkdir -p "$run"
-    say "starting, in $run"
+}
+
+keeper_start()
+{
+    local parent child i
     setsid unshare --mount --pid --net --fork --mount-proc --propagation private \
         bash "$here/labkit/keeper" "$lab" "$run" </dev/null >"$run/log" 2>&1 9>&- &
     parent=$!

@@ -1,18 +1,43 @@
-# What this machine needs beyond a bare Debian 12, and how it gets there. Sourced by tests/lab and tests/run.
-# Installing starts and enables nothing: the services of these packages run inside the lab's hosts only.
+# Every package that this project's builds, tests and hosts are made of, by where it goes; and how this machine gets
+# its own. Sourced by tests/lab, tests/run, tests/packages and tests/fresh. Names that differ between releases are
+# avoided: what a program of ours is linked with, its package's own Depends says.
+# What one file of tests needs on its hosts beyond these lists stands there (NEEDS).
 # shellcheck shell=bash
 
 as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
-packages_to_build="gcc clang cmake ninja-build pkg-config dpkg-dev file git clang-format libcmocka-dev
+# This machine. The lab: makes roots, boots them, joins them.
+packages_of_the_lab="systemd-container mmdebstrap iproute2 util-linux procps"
+# The builds and unit tests of tests/run; the unit tests make throw-away realms.
+packages_to_build="gcc clang cmake ninja-build pkg-config git clang-format shellcheck libcmocka-dev
     libkrb5-dev libev-dev libmnl-dev libjansson-dev libsqlite3-dev libsystemd-dev libssl-dev"
-packages_to_test="python3 python3-pytest python3-jsonschema python3-pytest-xdist mandoc prometheus prometheus-node-exporter nagios4-core
+packages_of_unit_tests="python3 krb5-kdc krb5-admin-server krb5-kpropd krb5-user strace"
+# The tests on hosts and the checks of the documents, which run here and look at what hosts say.
+packages_to_test="python3 python3-pytest python3-jsonschema python3-pytest-xdist mandoc prometheus nagios4-core
     icinga2-bin icinga2-common chromium"
-packages_of_the_lab="python3 netbase systemd systemd-container systemd-sysv dbus iproute2 util-linux
-    krb5-kdc krb5-admin-server krb5-kpropd krb5-user libkdb5-10 libev4 libmnl0 libjansson4 libsqlite3-0
-    remctl-client python3-pyremctl faketime openssh-client strace lsof net-tools procps psmisc netcat-openbsd"
 
-# packages_missing PACKAGE... : those of them that are not installed.
+# Roots of a release. What every host has:
+packages_of_hosts="systemd-sysv dbus iproute2 netbase procps"
+# and by its role:
+packages_of_a_primary="krb5-admin-server krb5-user"
+packages_of_a_replica="krb5-kdc krb5-kpropd krb5-user"
+packages_of_rhel="krb5-kdc krb5-admin-server krb5-kpropd krb5-user"
+packages_of_sysvinit="sysvinit-core inetutils-syslogd"
+packages_of_ssh="openssh-server"
+packages_of_ssh_client="openssh-client"
+# Where our packages are built:
+packages_of_builds="gcc cmake ninja-build pkg-config dpkg-dev file libkrb5-dev libev-dev libmnl-dev libjansson-dev
+    libsqlite3-dev libsystemd-dev libssl-dev"
+
+# STRIKE="PACKAGE…" leaves them out of every list above: tests/fresh must notice it.
+for word in ${STRIKE:-}; do
+    for list in ${!packages_*}; do
+        printf -v "$list" '%s' "$(printf '%s\n' ${!list} | grep -vxF -- "$word" | paste -s -d ' ')"
+    done
+done
+unset word list
+
+# packages_missing PACKAGE... : those of them that are not installed. A name may have become a virtual one (…t64).
 packages_missing()
 {
     local package

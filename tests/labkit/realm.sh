@@ -2,21 +2,20 @@
 # Master password: 'master'. Users with a password, 'NAME-password': alice, bob, admin/admin.
 # shellcheck shell=bash
 
-# realm_create FOLDER PRINCIPALS HOSTS: the first host of the file HOSTS is the primary. Nobody has heard of the bare
-# ones, but as clients of the realm will one day look for them.
+# realm_create FOLDER PRINCIPALS HOSTS ROOT: the first host of the file HOSTS is the primary; ROOT is its root, whose
+# programs make the realm. Nobody has heard of the bare ones, but as clients of the realm will one day look for them.
 realm_create()
 {
-    local folder=$1 principals=$2 few=1000 host all known
+    local folder=$1 principals=$2 root=$4 few=1000 host all known i
     mkdir -p "$folder"
     mapfile -t all < <(awk '{print $2}' "$3")
     realm_krb5_conf "${all[@]}" >"$folder/krb5.conf"
     mapfile -t known < <(awk '"+" $3 "+" !~ /[+]bare[+]/ {print $2}' "$3")
     set -- "${known[@]}"
-    realm_kdc_conf "$folder" "$folder" >"$folder/kdc.conf"
-    export KRB5_CONFIG=$folder/krb5.conf KRB5_KDC_PROFILE=$folder/kdc.conf
-    kdb5_util create -s -P master -r LAB.TEST >/dev/null
+    realm_kdc_conf /mnt /mnt >"$folder/kdc.conf"
+    mount --bind "$folder" "$root/mnt"
+    realm_run kdb5_util create -s -P master -r LAB.TEST >/dev/null
     {
-        local i
         for i in 1 2 3 4 5; do
             echo "addpol -minlength $((i + 5)) -maxlife ${i}00days -history $i policy$i"
         done
@@ -25,26 +24,34 @@ realm_create()
         echo "addprinc -pw bob-password bob"
         for host; do
             echo "addprinc -randkey host/$host"
-            echo "ktadd -q -k $folder/keytab.$host host/$host"
+            echo "ktadd -q -k /mnt/keytab.$host host/$host"
         done
         for ((i = 1; i <= principals && i <= few; i++)); do
             echo "addprinc -randkey -policy policy$((i % 5 + 1)) user$i"
         done
-    } | kadmin.local >"$folder/log" 2>&1
+    } | realm_run kadmin.local >"$folder/log" 2>&1
     [ "$principals" -le "$few" ] || realm_grow "$folder" "$((principals - few))"
+    umount "$root/mnt"
     for host; do
         [ -s "$folder/keytab.$host" ] || { cat "$folder/log" >&2; return 1; }
     done
+}
+
+# realm_run COMMAND…: in the primary's $root, on the realm that is being made.
+realm_run()
+{
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 KRB5_CONFIG=/mnt/krb5.conf KRB5_KDC_PROFILE=/mnt/kdc.conf \
+        chroot "$root" "$@"
 }
 
 # realm_grow FOLDER COUNT: more users than is comfortable one by one, bulk0000000 and so on, all with the key of user1.
 realm_grow()
 {
     local folder=$1 count=$2
-    kdb5_util dump "$folder/small"
+    realm_run kdb5_util dump /mnt/small
     /usr/bin/python3 "$here/../lib/make_dump.py" "$folder/small" "$folder/large" \
         --principals "$count" --like user1 --keys copy
-    kdb5_util load "$folder/large"
+    realm_run kdb5_util load /mnt/large
     rm "$folder"/{small,large}{,.dump_ok} 2>/dev/null || :
 }
 
