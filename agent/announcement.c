@@ -134,6 +134,34 @@ announcement_greatest(const char *state, const char *realm)
     return value > 0 ? (uint64_t)value : 0;
 }
 
+/* Is the content of A the one that the greatest number was announced for? True also where an agent
+ * of former times has not kept it, and nothing else tells. */
+static bool
+is_greatest(const char *state, const char *realm, const struct announcement *a)
+{
+    static const char *const records[] = { "generation", "announced", "last_good" };
+    bool same = true;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct error ignored;
+        json_t *object = read_file(state, realm, records[i], &ignored);
+        json_int_t number =
+            json_integer_value(json_object_get(object, i == 0 ? "greatest" : "generation"));
+        unsigned char digest[DIGEST_SIZE], nonce[DIGEST_NONCE_SIZE];
+        bool told = number == (json_int_t)a->generation &&
+                    get_hash(object, "digest", digest, &ignored) &&
+                    get_hash(object, "nonce", nonce, &ignored);
+
+        json_decref(object);
+        if (told) {
+            same = memcmp(digest, a->digest, sizeof(digest)) == 0 &&
+                   memcmp(nonce, a->nonce, sizeof(nonce)) == 0;
+            break;
+        }
+    }
+    return same;
+}
+
 bool
 announcement_store(const char *state, const char *realm, const struct announcement *a,
                    struct error *err)
@@ -146,9 +174,19 @@ announcement_store(const char *state, const char *realm, const struct announceme
         return error_hint(err, "an older dump never replaces a newer one: number the next "
                                "generation above the greatest that any agent knows");
     }
+    if (a->generation == greatest && !is_greatest(state, realm, a)) {
+        error_set(err, ERROR_REFUSED,
+                  "cannot take generation %llu: another content is known by this number",
+                  (unsigned long long)a->generation);
+        return error_hint(err, "two primaries, or one that went back in time: see whose content "
+                               "is the newer one, and number that above the greatest");
+    }
     if (a->generation > greatest &&
         !write_file(state, realm, "generation",
-                    json_pack("{s:I}", "greatest", (json_int_t)a->generation), err))
+                    json_pack("{s:I, s:o, s:o}", "greatest", (json_int_t)a->generation, "nonce",
+                              outcome_hex(a->nonce, sizeof(a->nonce)), "digest",
+                              outcome_hex(a->digest, sizeof(a->digest))),
+                    err))
         return false;
     return write_file(state, realm, "announced", to_json(a), err);
 }

@@ -35,7 +35,8 @@ bool announcement_parse(const json_t *object, const char *from, struct announcem
 
 /*
  * Make A the pending announcement of REALM, and its generation the greatest known. ERROR_REFUSED
- * when a greater one is known already: an older dump never replaces a newer one.
+ * when a greater one is known already, or another content by the same number: an older dump never
+ * replaces a newer one, and a number is of one content.
  */
 bool announcement_store(const char *state, const char *realm, const struct announcement *a,
                         struct error *err);

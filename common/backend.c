@@ -194,6 +194,33 @@ backend_same_files(const char *a, const char *b)
     return same;
 }
 
+/* The time in the next word of an identity, in nanoseconds; 0 if there is none. Moves *TEXT on. */
+static long long
+next_time(const char **text)
+{
+    long long seconds = 0, nanoseconds = 0;
+    const char *p = strchr(*text, ':');
+
+    if (p == NULL || sscanf(p, ":%*u:%*u:%*d:%lld.%9lld", &seconds, &nanoseconds) != 2)
+        seconds = nanoseconds = 0;
+    *text += strcspn(*text, " ");
+    *text += **text == ' ';
+    return seconds * 1000000000 + nanoseconds;
+}
+
+bool
+backend_older(const char *a, const char *b)
+{
+    bool older = false;
+
+    while (!older && *a != '\0' && *b != '\0') {
+        long long time = next_time(&a), other = next_time(&b);
+
+        older = time != 0 && time < other;
+    }
+    return older;
+}
+
 static bool
 write_at(int fd, const char *data, size_t len, off_t at)
 {

@@ -61,6 +61,9 @@ bool backend_same(const struct backend_identity *a, const struct backend_identit
  */
 bool backend_same_files(const char *a, const char *b);
 
+/* Was a file of identity A (a text) last written before the same one of B? */
+bool backend_older(const char *a, const char *b);
+
 /*
  * The backend's own lock, as its readers (shared) and writers (exclusive) take it: db2's are open
  * file description locks on the whole of principal.ok, then of principal.kadm5.lock

@@ -102,6 +102,18 @@ static const struct refusal table[REFUSALS] = {
                                           "the primary: kpropctl setup-slave REPLICA",
                                           "increments from kadmind",
                                           "test_the_lines_that_end_it" } } },
+    [REFUSAL_TIMELINE] = { .id = "timeline",
+                           .says = "this host has not recorded",
+                           .why = "A replica that holds what this primary never sent, or no longer "
+                                  "knows of, may be the only place of the newest changes: the "
+                                  "primary went back in time (a snapshot of its machine, an old "
+                                  "backup), or another primary was at work.",
+                           .ways = { { "primary", "kpropctl propagate --accept-timeline REPLICA",
+                                       "the changes that REPLICA alone has, of which the message "
+                                       "names up to ten",
+                                       "test_a_snapshot_of_the_primary_is_put_back" },
+                                     { "primary", "kpropctl setup-slave --accept-timeline REPLICA",
+                                       "the same", "test_set_up_again_after_a_snapshot" } } },
 };
 
 const struct refusal *

@@ -24,6 +24,7 @@ enum refusal_id {
     REFUSAL_JOBS,
     REFUSAL_FOREIGN_KEY,
     REFUSAL_INCREMENTAL,
+    REFUSAL_TIMELINE,
     REFUSALS, /* their number */
 };
 

@@ -281,9 +281,8 @@ const struct symptom symptoms_rows[] = {
       .check = "role",
       .program = "kpropctl",
       .where = ON_REPLICA,
-      .signs = { { "principals that the primary does not have", SURE },
-                 { "policies that the primary does not have", SURE },
-                 { "principals changed later than the primary's", SURE } },
+      .signs = { { "that the primary does not have", SURE },
+                 { "changed later than the primary's", SURE } },
       .cause = "A database sent to a primary would destroy what only it has. It is taken for one "
                "if kadmind runs or is enabled there, or if its database has entries that this one "
                "has not, or newer ones.",
@@ -291,6 +290,26 @@ const struct symptom symptoms_rows[] = {
               "replica# kadmin.local listprincs",
       .remedy = "if it is a primary, leave it alone; if it is to be a replica, disable kadmind "
                 "there, and if its entries may go: kpropctl setup-slave --overwrite REPLICA" },
+    { .id = "timeline",
+      .title = "REPLICA knows a later state of the realm than this primary",
+      .check = "timeline",
+      .program = "kpropctl",
+      .where = ON_PRIMARY,
+      .signs = { { "which this host has not recorded", SURE },
+                 { "the newest that this host has recorded is", SURE },
+                 { "with a content that this host has not recorded", SURE },
+                 { "the database of this host was replaced since", SURE },
+                 { "another content is known by this number", SURE } },
+      .cause = "PRIMARY went back in time (a snapshot of its machine, an old backup of the "
+               "database or of /var/lib/kpropctl), or another primary has sent to REPLICA. What "
+               "REPLICA was sent last is then not in PRIMARY's record; if REPLICA has principals "
+               "that PRIMARY lacks, or later ones, it may be the only place where they are.",
+      .look = "primary# kpropctl history REPLICA\n"
+              "replica# kadmin.local getprinc NAME   (of those that are named)",
+      .remedy = "find out which database is the right one\n"
+                "what is wanted of REPLICA's: there kdb5_util dump FILE NAME..., with that file "
+                "on PRIMARY kdb5_util load -update FILE, then run again\n"
+                "if it may go: kpropctl propagate --accept-timeline REPLICA" },
     { .id = "port",
       .title = "kpropd cannot have its port on REPLICA",
       .check = "port",

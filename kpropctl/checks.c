@@ -1,6 +1,7 @@
 /* checks - see checks.h: the table, and the walk over it. The rows' functions are in rows_*.c. */
 #include "kpropctl/checks.h"
 
+#include "kpropctl/primary.h"
 #include "kpropctl/rows.h"
 
 #include <stdarg.h>
@@ -24,7 +25,7 @@ const struct check checks[] = {
     { .id = "primary", .title = "this host is the realm's primary, with database, stash, kprop and kdb5_util",
       .walks = SETUP | PROPAGATE | RENEW | FINISH | PRIMARY | STASH, .needs = NEEDS_PRIVILEGE, .see = see_primary },
     { .id = "kadmind", .title = "kadmind runs on the primary",
-      .walks = PRIMARY, .see = see_kadmind_here },
+      .walks = PRIMARY, .needs = NEEDS_PRIMARY, .see = see_kadmind_here },
     { .id = "space", .title = "there is room for a dump",
       .walks = SETUP | PROPAGATE | PRIMARY | STASH, .needs = NEEDS_PRIVILEGE, .see = see_space },
     { .id = "state", .title = "the state database can be read, and written by root",
@@ -32,7 +33,7 @@ const struct check checks[] = {
     { .id = "debris", .title = "no dump is left of a run that was killed",
       .walks = PRIMARY, .needs = NEEDS_PRIVILEGE, .see = see_debris },
     { .id = "schedule", .title = "something propagates by itself",
-      .walks = PRIMARY, .see = see_schedule },
+      .walks = PRIMARY, .needs = NEEDS_PRIMARY, .see = see_schedule },
     { .id = "competitors", .title = "no other job propagates too",
       .walks = PRIMARY, .needs = NEEDS_PRIVILEGE, .see = see_competitors },
     { .id = "name", .title = "the replica has a name that both sides agree on",
@@ -75,6 +76,8 @@ const struct check checks[] = {
       .make = make_old_keys, .would = "drop them on both sides" },
     { .id = "role", .title = "the replica is not a primary itself",
       .walks = SETUP | PROPAGATE | CHECK | STASH, .needs = NEEDS_AGENT, .see = see_role },
+    { .id = "timeline", .title = "the replica knows no later state of the realm than this primary",
+      .walks = SETUP | PROPAGATE | CHECK | STASH, .needs = NEEDS_AGENT, .see = see_timeline },
     { .id = "replica-space", .title = "the replica has room for a load",
       .walks = SETUP | PROPAGATE | CHECK | STASH, .needs = NEEDS_AGENT, .see = see_replica_space },
     { .id = "port", .title = "kpropd can have its port, also after a reboot",
@@ -296,6 +299,9 @@ look(const struct check *check, struct walk *walk, struct step *step)
 static bool
 asked_for(const struct walk *walk, const struct check *check, enum level level)
 {
+    /* What a replica is told to start or to schedule would make a second primary of it. */
+    if ((check->needs & NEEDS_PRIMARY) && primary_is_elsewhere(walk->realm))
+        return false;
     if ((check->needs & NEEDS_VIA) && (walk->delivery == NULL || walk->delivery->via == NULL))
         return false;
     if (walk->only == NULL)

@@ -67,6 +67,14 @@ enum walk_kind {
     WALK_FINISH = 64,        /* drop the old one once nothing needs it */
 };
 
+/* What is known of the replica's database against this primary's, the later ones being better. */
+enum timeline {
+    TIMELINE_UNTOLD,
+    TIMELINE_KNOWN,    /* this host has recorded what was sent there last */
+    TIMELINE_COMPARED, /* it has nothing that is newer */
+    TIMELINE_GIVEN_UP, /* it has, and a person has said that it may go */
+};
+
 struct principals;
 
 /* One walk for one replica: what it was asked, and what it has found out so far. */
@@ -80,10 +88,12 @@ struct walk {
     const char *const *only; /* ids of the rows to tell, ended by NULL; NULL: all */
     bool force;              /* send even what the replica has already; drop keys too early */
     bool overwrite;          /* what the replica alone has may go */
+    bool accept_timeline;    /* what a replica knows of a later state may go */
     bool renew_keys;         /* stale keytabs may be given the current keys */
     unsigned older_key;      /* the version that the agent's keytab has instead; 0: the current */
     int64_t rollback;        /* the generation to go back to */
     struct spool *spool;
+    size_t hosts;                    /* of this run */
     const struct delivery *delivery; /* what a bare host may be sent, and how; or NULL */
     const struct walk_listener *listener;
 
@@ -105,6 +115,9 @@ struct walk {
     bool port_told;         /* as far as the agent was asked: see rows_on_demand */
     double facts_skew;      /* seconds that the replica's clock is ahead */
     char damage[300];       /* why the live database there could not be read; or "" */
+    enum timeline timeline; /* from row "role" or "timeline" on */
+    int64_t greatest;       /* generation that the agent knew then */
+    bool heard;             /* the others of this run can know it */
     struct spool_dump dump; /* what is to be on the replica; generation 0 before it is known */
     bool stash_told;        /* the replica has said whether its stash opens its database: */
     bool stash_opens;
@@ -128,6 +141,7 @@ enum check_needs {
     NEEDS_PRIVILEGE = 1, /* root: a health check as another user skips it */
     NEEDS_AGENT = 2,     /* the agent's word: a health check without it skips it */
     NEEDS_NAME = 4,      /* the replica's address, likewise */
+    NEEDS_PRIMARY = 16,  /* a health check of a host that is none says nothing of the row */
     NEEDS_VIA = 8,       /* a way to a host without an agent: the row is not told without it */
 };
 

@@ -10,7 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPTION_JSON = 256, OPTION_FORCE, OPTION_ALLOW_SHRINK, OPTION_NO_WAIT, OPTION_REASON };
+enum {
+    OPTION_JSON = 256,
+    OPTION_FORCE,
+    OPTION_ALLOW_SHRINK,
+    OPTION_ACCEPT_TIMELINE,
+    OPTION_NO_WAIT,
+    OPTION_REASON
+};
 
 static const struct option options[] = {
     { "quiet", no_argument, NULL, 'q' },
@@ -18,6 +25,7 @@ static const struct option options[] = {
     { "json", no_argument, NULL, OPTION_JSON },
     { "force", no_argument, NULL, OPTION_FORCE },
     { "allow-shrink", no_argument, NULL, OPTION_ALLOW_SHRINK },
+    { "accept-timeline", no_argument, NULL, OPTION_ACCEPT_TIMELINE },
     { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
     { "reason", required_argument, NULL, OPTION_REASON },
     { NULL, 0, NULL, 0 },
@@ -57,6 +65,9 @@ take_option(int option, struct run_request *request, struct error *err)
         return true;
     case OPTION_ALLOW_SHRINK:
         request->allow_shrink = true;
+        return true;
+    case OPTION_ACCEPT_TIMELINE:
+        request->accept_timeline = true;
         return true;
     case OPTION_NO_WAIT:
         request->wait = false;

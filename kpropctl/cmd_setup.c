@@ -12,6 +12,7 @@ enum {
     OPTION_JSON = 256,
     OPTION_OVERWRITE,
     OPTION_ALLOW_SHRINK,
+    OPTION_ACCEPT_TIMELINE,
     OPTION_NO_WAIT,
     OPTION_VIA,
     OPTION_STASH,
@@ -25,6 +26,7 @@ static const struct option options[] = {
     { "json", no_argument, NULL, OPTION_JSON },
     { "overwrite", no_argument, NULL, OPTION_OVERWRITE },
     { "allow-shrink", no_argument, NULL, OPTION_ALLOW_SHRINK },
+    { "accept-timeline", no_argument, NULL, OPTION_ACCEPT_TIMELINE },
     { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
     { "via", required_argument, NULL, OPTION_VIA },
     { "with-stash", no_argument, NULL, OPTION_STASH },
@@ -56,6 +58,9 @@ parse(int argc, char **argv, struct run_request *request, const char **via, bool
             break;
         case OPTION_ALLOW_SHRINK:
             request->allow_shrink = true;
+            break;
+        case OPTION_ACCEPT_TIMELINE:
+            request->accept_timeline = true;
             break;
         case OPTION_RENEW_KEYS:
             request->renew_keys = true;

@@ -129,6 +129,23 @@ load(struct service *service, struct error *err)
     return true;
 }
 
+/* As it is now, not as it was when the watch began. */
+static bool
+deposed(void *closure, struct error *err)
+{
+    const struct service *service = closure;
+    struct realm *realm = NULL;
+    struct error ignored;
+    bool elsewhere = realm_load(service->realm_name, &realm, &ignored) &&
+                     primary_is_elsewhere(realm) && !primary_is_here(realm, err);
+
+    if (elsewhere)
+        error_hint(err, "the watch ends: nothing is propagated from here. For good: kpropctl "
+                        "schedule --disable");
+    realm_free(realm);
+    return elsewhere;
+}
+
 static bool
 reload(void *closure, struct watch_settings *settings, struct error *err)
 {
@@ -143,7 +160,9 @@ static const struct option options[] = { { NULL, 0, NULL, 0 } };
 int
 cmd_watch(struct command_context *context, int argc, char **argv, struct error *err)
 {
-    struct watch_settings settings = { .generation = last_generation, .reload = reload };
+    struct watch_settings settings = { .generation = last_generation,
+                                       .deposed = deposed,
+                                       .reload = reload };
     struct service *service;
     int status = ERROR_INTERNAL;
 

@@ -19,6 +19,8 @@ const struct command commands[] = {
       "                  and install kpropctl-agent there, a .deb or .rpm, if it is not\n"
       "  --replace       what contradicts the realm's configuration there may go\n"
       "  --overwrite     what the replica's database alone has may go\n"
+      "  --accept-timeline\n"
+      "                  what a replica has of a later state of the realm may go\n"
       "  --allow-shrink  the database is meant to have far fewer entries than last time\n"
       "  --renew-keys    put the current keys into a keytab that is stale, here or on HOST\n"
       "  --no-wait       leave if another run for the realm is at work\n"
@@ -36,6 +38,8 @@ const struct command commands[] = {
     { "propagate", NULL, "[HOST...]",
       "bring the database to HOST, or to all replicas, and prove it",
       "  --force         send even what a replica has already\n"
+      "  --accept-timeline\n"
+      "                  what a replica has of a later state of the realm may go\n"
       "  --allow-shrink  the database is meant to have far fewer entries than last time\n"
       "  --no-wait       leave if another run for the realm is at work\n"
       "  --reason WORD   for the history (default: propagate)\n"

@@ -45,6 +45,12 @@ admin_server_elsewhere(const struct realm *realm)
 }
 
 bool
+primary_is_elsewhere(const struct realm *realm)
+{
+    return kpropd_runs_here() || admin_server_elsewhere(realm);
+}
+
+bool
 primary_is_here(const struct realm *realm, struct error *err)
 {
     const struct backend *backend = backend_find(realm->backend);

@@ -17,4 +17,8 @@
  */
 bool primary_is_here(const struct realm *realm, struct error *err);
 
+/* Is it another host, by what every user can see: kpropd serves here, or admin_server is another?
+ */
+bool primary_is_elsewhere(const struct realm *realm);
+
 #endif

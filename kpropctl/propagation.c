@@ -84,7 +84,8 @@ announce_once(struct propagation *p, int64_t *greatest, struct error *err)
     return ok;
 }
 
-/* After a lost state file here, the replica remembers a greater generation: the greatest wins. */
+/* After a lost state file here, the replica remembers a greater generation: the greatest wins, if
+ * what it holds is not later than what it is to be sent. */
 static bool
 announce(struct propagation *p, struct error *err)
 {
@@ -96,6 +97,10 @@ announce(struct propagation *p, struct error *err)
     if (err->code != ERROR_REFUSED || greatest < p->dump->generation)
         return false;
     error_clear(&raise);
+    if (!p->may_raise(p->closure, greatest, &raise)) {
+        *err = raise;
+        return false;
+    }
     if (!spool_raise(p->spool, greatest, p->dump, &raise) && raise.code == ERROR_REFUSED) {
         error_set(err, ERROR_REFUSED,
                   "cannot number this dump for %s: it says that it knows generation %lld", p->host,

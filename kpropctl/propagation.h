@@ -25,6 +25,9 @@ struct propagation {
     struct spool *spool;
     struct spool_dump *dump; /* its generation is raised if the replica remembers a greater one */
     double slowest_rate;     /* bytes per second that this replica has shown, or 0 */
+    /* The replica knows generation GREATEST, or another content of this number: may this content
+     * have a greater one? False with ERR if not. */
+    bool (*may_raise)(void *closure, int64_t greatest, struct error *err);
     void (*progress)(void *closure, uint64_t done, uint64_t total, double seconds);
     void *closure;
 

@@ -17,6 +17,12 @@ bool make_principals(struct walk *walk, struct step *step, struct error *err);
 enum verdict see_keytab(struct walk *walk, struct step *step);
 bool make_keytab(struct walk *walk, struct step *step, struct error *err);
 
+/* rows_timeline.c: does the replica know a later state of the realm? By what the agent has told, in
+ * timeline_is_ahead; and whether a content that it refuses may have a greater number. */
+enum verdict see_timeline(struct walk *walk, struct step *step);
+bool timeline_is_ahead(struct walk *walk);
+bool timeline_may_raise(void *closure, int64_t greatest, struct error *err);
+
 /* rows_enroll.c: what a bare host lacks, by way of --via */
 enum verdict see_enrolled(struct walk *walk, struct step *step);
 bool make_enrolled(struct walk *walk, struct step *step, struct error *err);

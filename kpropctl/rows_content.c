@@ -136,7 +136,9 @@ loader_knows_older(const struct walk *walk)
     const json_t *facts = walk->facts, *last = json_object_get(facts, "last");
     int64_t generation = fact_integer(last, "generation", NULL);
 
-    return fact_true(facts, "kpropd", "dropin") && fact_true(facts, "kpropd", "loader") &&
+    /* Numbers tell only where they are ours. */
+    return walk->timeline == TIMELINE_KNOWN && fact_true(facts, "kpropd", "dropin") &&
+           fact_true(facts, "kpropd", "loader") &&
            json_is_false(fact(facts, "database", "replaced")) &&
            fact_true(last, "verified", NULL) && generation > 0 &&
            generation < walk->dump.generation;
@@ -283,6 +285,7 @@ make_content(struct walk *walk, struct step *step, struct error *err)
         .spool = walk->spool,
         .dump = &walk->dump,
         .slowest_rate = walk->memory.slowest_rate,
+        .may_raise = timeline_may_raise,
         .progress = propagation_progress,
         .closure = walk,
     };

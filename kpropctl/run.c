@@ -217,10 +217,12 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
         .automatic = request->automatic,
         .dry_run = request->dry_run,
         .overwrite = request->overwrite,
+        .accept_timeline = request->accept_timeline,
         .renew_keys = request->renew_keys,
         .force = request->force,
         .rollback = request->rollback,
         .spool = run->spool,
+        .hosts = request->count,
         .delivery = &request->delivery,
         .listener = &own,
     };
@@ -228,6 +230,8 @@ serve(void *closure, const char *host, const struct walk_listener *listener,
     if (request->kind == WALK_ROLLBACK)
         names_look_up(NULL, walk.realm->name, &walk.primary, &ignored);
     result->status = checks_walk(&walk);
+    if (run->spool != NULL && !walk.heard)
+        spool_heard(run->spool, 0);
     result->dry_run = request->dry_run;
     result->keys = is_about_keys(request->kind);
     result->outcome = judge(&walk, result->status);

@@ -19,6 +19,7 @@ struct run_request {
     size_t count;
     bool dry_run;
     bool overwrite;
+    bool accept_timeline;
     bool renew_keys;
     bool automatic; /* asked by a timer or a change of the database, for all hosts alike */
     bool force;

@@ -195,6 +195,63 @@ spool_space(const struct configuration *configuration, const struct realm *realm
     return true;
 }
 
+void
+spool_heard(struct spool *spool, int64_t greatest)
+{
+    char path[PATH_MAX + 8], line[32];
+    int fd, n;
+
+    if (greatest < 0 || greatest > SPOOL_GENERATION_RAISED)
+        greatest = 0;
+    snprintf(path, sizeof(path), "%s/heard", spool->folder);
+    n = snprintf(line, sizeof(line), "%lld\n", (long long)greatest);
+    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* Without it there may be a number too many, which the next run mends. */
+    if (fd < 0)
+        return;
+    if (write(fd, line, (size_t)n) != n)
+        n = 0;
+    close(fd);
+}
+
+/* The greatest that was heard, and from how many. */
+static int64_t
+heard(const struct spool *spool, size_t *count)
+{
+    char path[PATH_MAX + 8], line[32];
+    int64_t greatest = 0;
+    FILE *file;
+
+    *count = 0;
+    snprintf(path, sizeof(path), "%s/heard", spool->folder);
+    file = spool->folder[0] != '\0' ? fopen(path, "re") : NULL;
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        int64_t one = strtoll(line, NULL, 10);
+
+        if (one > greatest)
+            greatest = one;
+        ++*count;
+    }
+    if (file != NULL)
+        fclose(file);
+    return greatest;
+}
+
+int64_t
+spool_hear_all(struct spool *spool, size_t hosts, int seconds)
+{
+    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
+    double end = clock_monotonic() + seconds;
+    size_t count;
+    int64_t greatest = heard(spool, &count);
+
+    while (count < hosts && clock_monotonic() < end) {
+        nanosleep(&nap, NULL);
+        greatest = heard(spool, &count);
+    }
+    return greatest;
+}
+
 /* Keep a new content, or that an old one has been dumped again: the state database may fail. */
 static void
 record_content(const struct spool *spool, struct spool_dump *dump)
@@ -203,6 +260,8 @@ record_content(const struct spool *spool, struct spool_dump *dump)
                                      .policies = dump->policies,
                                      .bytes = dump->bytes };
     const char *realm = spool->realm->name;
+    size_t count;
+    int64_t least = heard(spool, &count);
     struct error err;
     struct state *state =
         state_open(spool->configuration->state_dir, spool->configuration->state_group, false, &err);
@@ -214,12 +273,13 @@ record_content(const struct spool *spool, struct spool_dump *dump)
     memcpy(content.identity, spool->identity.text, sizeof(content.identity));
     if (ok && dump->same_content)
         ok = state_content_touch(state, realm, dump->generation, spool->identity.text, &err);
-    else if (ok && (ok = state_content_add(state, realm, 0, &content, &err)))
+    else if (ok && (ok = state_content_add(state, realm, least, &content, &err)))
         dump->generation = content.generation;
     if (!ok) {
         /* A guess: a replica that knows a greater one says so. */
         if (!dump->same_content)
-            dump->generation = spool->last.generation + 1;
+            dump->generation =
+                1 + (spool->last.generation > least ? spool->last.generation : least);
         dump->state_failed = true;
         snprintf(dump->state_error, sizeof(dump->state_error), "%s", err.text);
     }

@@ -61,6 +61,15 @@ bool spool_file(struct spool *spool, struct spool_dump *dump, struct error *err)
 void spool_look(struct spool *spool, struct spool_dump *dump);
 
 /*
+ * One host of the run has told the greatest generation that its agent knows (0: none, or it cannot
+ * be asked): what is dumped from then on has a number above it. Once for each host.
+ */
+void spool_heard(struct spool *spool, int64_t greatest);
+
+/* Wait until HOSTS have, so that one content gets one number, at most SECONDS: the greatest. */
+int64_t spool_hear_all(struct spool *spool, size_t hosts, int seconds);
+
+/*
  * The greatest number that a replica is believed. One that is out of its mind would else take all
  * numbers from all: what is sent next must be greater everywhere, and at the end there is none.
  */

@@ -45,6 +45,11 @@ struct state_content {
 bool state_content_last(struct state *state, const char *realm, struct state_content *content,
                         struct error *err);
 
+/* Has a content of REALM with this digest under this nonce been recorded, whatever its number?
+ * False also where that cannot be read. */
+bool state_content_known(struct state *state, const char *realm, const char *digest,
+                         const char *nonce);
+
 /* Add CONTENT as a new generation, above all others and above LEAST: fills generation and made. */
 bool state_content_add(struct state *state, const char *realm, int64_t least,
                        struct state_content *content, struct error *err);

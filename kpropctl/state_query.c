@@ -49,6 +49,19 @@ state_content_last(struct state *state, const char *realm, struct state_content 
                          content, err);
 }
 
+bool
+state_content_known(struct state *state, const char *realm, const char *digest, const char *nonce)
+{
+    sqlite3_stmt *stmt = state_prepare(state,
+                                       "SELECT 1 FROM content WHERE realm = ?1 AND digest = ?2"
+                                       " AND nonce = ?3 LIMIT 1",
+                                       "sss", realm, digest, nonce);
+    bool known = stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW;
+
+    sqlite3_finalize(stmt);
+    return known;
+}
+
 /* The one row that SQL gives of REALM and HOST, to be finalized; NULL if there is none, with *OK
  * cleared on failure. */
 static sqlite3_stmt *

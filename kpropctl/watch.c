@@ -48,6 +48,7 @@ struct watcher {
 
     char told[512]; /* the trouble that was last logged; "" if all is well */
     bool stopping;
+    struct error *deposed; /* its ERR: why the watch ends by itself, where the code is not 0 */
 };
 
 static void arm(struct watcher *w);
@@ -216,6 +217,13 @@ on_ended(struct ev_loop *loop, ev_child *child, int events)
     close(w->child.out);
     w->child = (struct subprocess){ .pid = -1, .out = -1, .err = -1 };
     if (w->stopping) {
+        ev_break(loop, EVBREAK_ALL);
+        return;
+    }
+    if (WIFEXITED(child->rstatus) && WEXITSTATUS(child->rstatus) == ERROR_REFUSED &&
+        w->settings->deposed != NULL && w->settings->deposed(w->settings->closure, w->deposed)) {
+        notify_status(w->deposed->text);
+        w->stopping = true;
         ev_break(loop, EVBREAK_ALL);
         return;
     }
@@ -478,12 +486,14 @@ watch_run(struct watch_settings *settings, struct error *err)
         return ERROR_INTERNAL;
     }
     w->settings = settings;
+    w->deposed = err;
     w->child = (struct subprocess){ .pid = -1, .out = -1, .err = -1 };
     init_watchers(w);
     if (!listen_anew(w, err)) {
         finish(w);
         return err->code;
     }
+    error_clear(err);
     pace_init(&w->pace, settings->settle, settings->interval);
     systemd_notify("READY=1\nSTATUS=waiting for changes");
     /* What changed while nobody watched. */
@@ -492,5 +502,5 @@ watch_run(struct watch_settings *settings, struct error *err)
     arm(w);
     ev_run(w->loop, 0);
     finish(w);
-    return ERROR_NONE;
+    return err->code;
 }

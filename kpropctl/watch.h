@@ -24,6 +24,8 @@ struct watch_settings {
 
     /* A number that grows with every content that is sent, or -1 if that is not known. */
     int64_t (*generation)(void *closure);
+    /* Is this host no primary any more? Asked when the command was refused; with ERR saying so. */
+    bool (*deposed)(void *closure, struct error *err);
     /* Read the configuration again, into SETTINGS. False with ERR: they stay as they are. */
     bool (*reload)(void *closure, struct watch_settings *settings, struct error *err);
     void *closure;
@@ -32,7 +34,8 @@ struct watch_settings {
 /*
  * Watch until SIGTERM or SIGINT, which also end a propagation that is under way. SIGHUP reloads.
  * What goes wrong is logged once for each kind of trouble, and told to systemd. Returns 0, or an
- * ERROR_* with ERR if it could not begin.
+ * ERROR_* with ERR if it could not begin, or must not go on (ERROR_REFUSED: this host is no primary
+ * any more).
  */
 int watch_run(struct watch_settings *settings, struct error *err);
 

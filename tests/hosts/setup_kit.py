@@ -5,7 +5,7 @@ import re
 DUMPS = "/var/lib/kpropctl/dump"
 LIVE = "/var/lib/krb5kdc/principal"
 ROWS = ["primary", "space", "name", "principals", "keytab", "agent", "clock", "realm", "whole", "services",
-        "replica-keytab", "role", "replica-space", "port", "acl", "loader", "kpropd", "reach",
+        "replica-keytab", "role", "timeline", "replica-space", "port", "acl", "loader", "kpropd", "reach",
         "dump", "propagate", "digest", "stash", "kdc", "ticket", "record"]
 
 

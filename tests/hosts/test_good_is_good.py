@@ -84,7 +84,7 @@ def test_older_files_put_back_between_two_comparisons(fleet):
 
 
 def test_the_same_number_of_another_primary(fleet):
-    """A clone of the primary has sent its own generation of this number."""
+    """A clone of the primary has sent its own generation of this number, to an agent that let it."""
     kdc1, kdc2 = fleet
     configure_more(kdc1, digest_interval="1h")
     good(propagate(kdc1))
@@ -95,14 +95,17 @@ def test_the_same_number_of_another_primary(fleet):
     kdc1.run(f"cp {STATE} /root/mine.db && kdb5_util dump /root/mine && kdb5_util load /root/before && "
              f"cp /root/state.db {STATE}")
     other = change(kdc1)
-    good(propagate(kdc1))
+    kdc2.run("rm /var/lib/kpropctl-agent/LAB.TEST.*")
+    good(propagate(kdc1, "--accept-timeline"))
     assert last(kdc1)["generation"] == generation and has(kdc2, other)
     kdc1.run(f"kdb5_util load /root/mine && cp /root/mine.db {STATE}")
     ticket(kdc2)
     level, summary = checked(kdc1, "content")
     assert level == "failed" and "NOT what was sent" in summary, (level, summary)
-    report = good(propagate(kdc1))["kdc2"]
+    propagate(kdc1, status=3)["kdc2"].stopped("timeline", "refused", 3, summary=f"{other}@LAB.TEST")
+    report = good(propagate(kdc1, "--accept-timeline"))["kdc2"]
     assert sent(report) and has(kdc2, mine), report
+    assert last(kdc1)["generation"] > generation
 
 
 def test_a_good_replica_without_its_outcome(fleet):

@@ -395,6 +395,7 @@ def test_state_database(elsewhere, trouble):
 def test_lost_state_file(fleet):
     """The greatest generation that a replica knows wins, and nothing but the history is lost."""
     kdc1, kdc2, _ = fleet
+    change(kdc1)
     good(propagate(kdc1))
     before = last(kdc1)["generation"]
     kdc1.run(f"mv {STATE} /root/state.db")

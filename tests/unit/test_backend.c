@@ -209,6 +209,15 @@ test_same_files(void **state)
     assert_false(backend_same_files("", ""));
     assert_false(backend_same_files(".kadm5:1:2:3:4.5", ".kadm5:1:2:3:4.5 :1:3:3:4.5"));
     assert_false(backend_same_files("nonsense", "nonsense"));
+    /* Files that were put back with their times: one of them is enough. */
+    assert_true(backend_older(".kadm5:1:2:3:4.000000005 :1:3:3:4.000000005",
+                              ".kadm5:1:2:3:4.000000005 :1:3:3:4.000000006"));
+    assert_true(
+        backend_older(".kadm5:1:2:3:3.999999999 :1:3:3:9.0", ".kadm5:1:2:3:4.0 :1:3:3:4.0"));
+    assert_false(backend_older(".kadm5:1:2:3:4.5 :1:3:3:4.5", ".kadm5:1:2:3:4.5 :1:3:3:4.5"));
+    assert_false(backend_older(".kadm5:1:2:3:4.6 :1:3:3:4.6", ".kadm5:1:2:3:4.5 :1:3:3:4.5"));
+    assert_false(backend_older("nonsense", ".kadm5:1:2:3:4.5"));
+    assert_false(backend_older("", ".kadm5:1:2:3:4.5"));
 }
 
 /* The journal as a promotion writes it, and then the renames that were done before the kill. */

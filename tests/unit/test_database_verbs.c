@@ -124,6 +124,35 @@ announce(long long generation, json_t **reply, struct error *err)
     return ask(database_verb_announce, text, reply, err);
 }
 
+/* A number is of one content. */
+static void
+test_announce_another_content(void **state)
+{
+    static const char other[] =
+        "{\"generation\": 7, \"sha256\": \"" NONCE "\", \"nonce\": \"" NONCE
+        "\", \"digest\": \"00000000000000000000000000000000"
+        "00000000000000000000000000000000\", \"size\": 1, \"principals\": 2, \"policies\": 3}";
+    struct error err;
+    json_t *reply;
+    char path[600];
+
+    (void)state;
+    error_clear(&err);
+    assert_false(ask(database_verb_announce, other, &reply, &err));
+    assert_int_equal(err.code, ERROR_REFUSED);
+    assert_int_equal(number(reply, "greatest"), 7);
+    json_decref(reply);
+    /* The file of a former agent knows no content: what is announced tells. */
+    snprintf(path, sizeof(path), "%s/" REALM ".generation", state_folder);
+    assert_true(shell("echo '{\"greatest\": 7}' >%s", path));
+    assert_false(ask(database_verb_announce, other, &reply, &err));
+    assert_int_equal(err.code, ERROR_REFUSED);
+    json_decref(reply);
+    error_clear(&err);
+    assert_true(announce(7, &reply, &err));
+    json_decref(reply);
+}
+
 static void
 test_announce(void **state)
 {
@@ -331,6 +360,7 @@ main(void)
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_inventory),
         cmocka_unit_test(test_announce),
+        cmocka_unit_test(test_announce_another_content),
         cmocka_unit_test(test_outcome),
         cmocka_unit_test(test_outcome_waits),
         cmocka_unit_test(test_copies_take_turns),

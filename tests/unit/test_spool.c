@@ -1,4 +1,5 @@
 /* spool: the numbers of generations, which no replica may use up. */
+#include "common/clock.h"
 #include "kpropctl/spool.h"
 #include "kpropctl/state.h"
 
@@ -83,10 +84,36 @@ test_raise(void **state)
     spool_close(spool);
 }
 
+/* What the hosts of a run have told: all are waited for, though not for ever, and nobody is
+ * believed everything. */
+static void
+test_heard(void **state)
+{
+    struct ground *g = *state;
+    struct spool_options options = { false, false };
+    struct spool *spool;
+    double start = clock_monotonic();
+    unsigned debris;
+    struct error err;
+
+    error_clear(&err);
+    spool = spool_open(&g->configuration, &g->realm, &options, &debris, &err);
+    assert_non_null(spool);
+    spool_heard(spool, 7);
+    spool_heard(spool, 700);
+    spool_heard(spool, INT64_MAX);
+    assert_int_equal(spool_hear_all(spool, 3, 60), 700);
+    assert_true(clock_monotonic() - start < 30);
+    assert_int_equal(spool_hear_all(spool, 4, 1), 700);
+    assert_true(clock_monotonic() - start >= 1);
+    spool_close(spool);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_raise) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_raise),
+                                        cmocka_unit_test(test_heard) };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -368,6 +368,24 @@ test_generations(void **state)
     state_close(s);
 }
 
+/* By what it is, not by its number. */
+static void
+test_content_known(void **state)
+{
+    struct state_content content = { .digest = "d1", .nonce = "n1" };
+    struct state *s;
+    struct error err;
+
+    (void)state;
+    s = open_state();
+    assert_true(state_content_add(s, REALM, 0, &content, &err));
+    assert_true(state_content_known(s, REALM, "d1", "n1"));
+    assert_false(state_content_known(s, REALM, "d1", "n2"));
+    assert_false(state_content_known(s, REALM, "d2", "n1"));
+    assert_false(state_content_known(s, "OTHER.TEST", "d1", "n1"));
+    state_close(s);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int
@@ -375,6 +393,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_new),
+        TEST(test_content_known),
         TEST(test_migration),
         TEST(test_migration_that_fails),
         TEST(test_old_file_for_a_reader),
