@@ -26,7 +26,7 @@ packages_of_sysvinit="sysvinit-core inetutils-syslogd"
 packages_of_ssh="openssh-server"
 packages_of_ssh_client="openssh-client"
 # Where our packages are built:
-packages_of_builds="gcc cmake ninja-build pkg-config dpkg-dev file libkrb5-dev libev-dev libmnl-dev libjansson-dev
+packages_of_builds="gcc ccache cmake ninja-build pkg-config dpkg-dev file libkrb5-dev libev-dev libmnl-dev libjansson-dev
     libsqlite3-dev libsystemd-dev libssl-dev"
 
 # STRIKE="PACKAGE…" leaves them out of every list above: tests/fresh must notice it.
