@@ -10,6 +10,7 @@ from propagate_kit import fleet_of, good, history, propagate
 from setup_kit import set_up
 from test_check import check
 
+NEEDS = {"krb5-admin-server": "test_what_kpropctl_writes_is_logged", "python3": "test_timer_and_watch_leave_it_alone*"}
 HOST = "kdc2.lab.test"
 CONF = "/etc/krb5kdc/kdc.conf"
 ULOG = "/var/lib/krb5kdc/principal.ulog"

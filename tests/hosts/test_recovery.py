@@ -7,6 +7,7 @@ from lab import wait_until
 from propagate_kit import good, propagate
 from setup_kit import LIVE, set_up, ticket
 
+NEEDS = {"krb5-admin-server": "test_accept_next", "remctl-client": "test_accept_next_at_the_console_alone"}
 CONF = "/etc/kpropctl/agent.conf"
 DROPIN = "/etc/systemd/system/krb5-kpropd.service.d/zz-kpropctl.conf"
 RELEASE = "kpropctl-agent release-loader LAB.TEST"
@@ -41,7 +42,7 @@ def refused(kdc1, kdc2):
 
 
 def kpropd_log(host):
-    return host.out("journalctl", "-u", "krb5-kpropd", "-o", "cat", "-n", "20")
+    return host.out("journalctl", "-t", "kpropd", "-t", "kpropctl-loader", "-o", "cat", "-n", "20")
 
 
 def row(primary, replica, name="loader"):
