@@ -114,6 +114,34 @@ static const struct refusal table[REFUSALS] = {
                                        "test_a_snapshot_of_the_primary_is_put_back" },
                                      { "primary", "kpropctl setup-slave --accept-timeline REPLICA",
                                        "the same", "test_set_up_again_after_a_snapshot" } } },
+    [REFUSAL_RENAMED] = { .id = "renamed",
+                          .says = "it leads to another host",
+                          .why = "A recorded replica keeps its name: where the resolver leads that "
+                                 "to another host, by a mistake or a lie, that host would get the "
+                                 "database.",
+                          .ways = { { "primary", "kpropctl remove-slave REPLICA",
+                                      "that REPLICA is propagated to, until setup-slave records "
+                                      "the host under the name that it has now",
+                                      "test_a_recorded_name_leads_elsewhere" } } },
+    [REFUSAL_AGENTLESS] = { .id = "agentless",
+                            .says = "nothing is sent to it without its agent",
+                            .why = "An agent that does not answer may be another host's, or none; "
+                                   "only its word says where a database goes, and what becomes of "
+                                   "it.",
+                            .ways = { { "primary", "kpropctl propagate --without-agent REPLICA",
+                                        "that anything is verified; the loader there takes it only "
+                                        "where its host allows an unannounced dump",
+                                        "test_agent_down_is_refused_or_never_verified" } } },
+    [REFUSAL_UNBOUND] = { .id = "unbound",
+                          .says = "cannot hold kprop to that address",
+                          .why = "kprop asks the resolver again, and takes the first address that "
+                                 "accepts: it could be another host's.",
+                          .ways = { { "primary",
+                                      "give REPLICA that address alone in /etc/hosts, and this "
+                                      "host the name that its own principal has (hostnamectl "
+                                      "set-hostname)",
+                                      "the further addresses of REPLICA",
+                                      "test_kprop_cannot_be_held" } } },
 };
 
 const struct refusal *

@@ -25,6 +25,9 @@ enum refusal_id {
     REFUSAL_FOREIGN_KEY,
     REFUSAL_INCREMENTAL,
     REFUSAL_TIMELINE,
+    REFUSAL_RENAMED,
+    REFUSAL_AGENTLESS,
+    REFUSAL_UNBOUND,
     REFUSALS, /* their number */
 };
 

@@ -64,6 +64,8 @@ child_main(const char *const *argv, char **environment, const struct subprocess_
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
+    if (code == 0 && options->confine != NULL)
+        code = options->confine(options->closure);
     if (code == 0)
         execve(argv[0], (char *const *)(uintptr_t)argv, environment);
     if (code == 0)

@@ -31,6 +31,10 @@ struct subprocess_options {
     bool drop;  /* become uid and gid, without further groups */
     uid_t uid;
     gid_t gid;
+    /* Called in the child with CLOSURE, last before the program is executed: 0, or the errno with
+     * which the start fails. Only what is safe after a fork; no lock, no memory. */
+    int (*confine)(void *closure);
+    void *closure;
 };
 
 struct subprocess_result {

@@ -222,6 +222,21 @@ const struct symptom symptoms_before[] = {
                 "REPLICA.DOMAIN REPLICA\n"
                 "Where reverse DNS cannot be mended: rdns = false in [libdefaults] of krb5.conf on "
                 "both hosts." },
+    { .id = "name-elsewhere",
+      .title = "the name of REPLICA leads to another host",
+      .check = "name",
+      .program = "kpropctl",
+      .where = ON_PRIMARY,
+      .signs = { { "it leads to another host", SURE },
+                 { "cannot hold kprop to that address", SURE } },
+      .cause = "DNS or /etc/hosts of PRIMARY makes another host of the name of a recorded replica, "
+               "or adds an address to it that may be another host's. kprop would send the whole "
+               "database wherever the name leads.",
+      .look = "primary# getent ahosts REPLICA\n"
+              "primary# grep -n REPLICA /etc/hosts",
+      .remedy = "mend DNS or /etc/hosts of PRIMARY\n"
+                "Where the replica has another name for good: kpropctl remove-slave REPLICA, then "
+                "kpropctl setup-slave with the new one." },
     { .id = "primary-keytab-missing",
       .title = "the keytab of PRIMARY lacks its own host key",
       .check = "keytab",

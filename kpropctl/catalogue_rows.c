@@ -239,15 +239,17 @@ const struct symptom symptoms_rows[] = {
                  { "the agent on * closed the connection", SURE },
                  { "lost the agent on", SURE },
                  { "cannot be told without the agent", SURE },
-                 { "cannot be told without its agent", SURE } },
+                 { "cannot be told without its agent", SURE },
+                 { "nothing is sent to it without its agent", SURE } },
       .cause = "kpropctl-agent on the replica (port 4373) sees and changes what is there. Without "
-               "it a propagation can be sent, but nothing of it can be verified.",
+               "it nothing of a propagation can be verified, and a recorded replica is sent none.",
       .look = "replica# systemctl status kpropctl-agent\n"
               "replica# journalctl -u kpropctl-agent -n 30\n"
               "replica# ss -ltnp 'sport = :4373'",
       .remedy = "install and start it: systemctl enable --now kpropctl-agent on REPLICA, and open "
                 "4373/tcp from the primary; a host that was never enrolled: kpropctl setup-slave "
-                "--via 'ssh root@%h' REPLICA" },
+                "--via 'ssh root@%h' REPLICA\n"
+                "To send without it, unverified: kpropctl propagate --without-agent REPLICA" },
     { .id = "agent-denied",
       .title = "the agent on REPLICA does not let PRIMARY in",
       .check = "agent",

@@ -89,6 +89,7 @@ struct walk {
     bool force;              /* send even what the replica has already; drop keys too early */
     bool overwrite;          /* what the replica alone has may go */
     bool accept_timeline;    /* what a replica knows of a later state may go */
+    bool without_agent;      /* a person says so: send without asking the agent */
     bool renew_keys;         /* stale keytabs may be given the current keys */
     unsigned older_key;      /* the version that the agent's keytab has instead; 0: the current */
     int64_t rollback;        /* the generation to go back to */

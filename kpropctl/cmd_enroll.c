@@ -3,6 +3,7 @@
 #include "kpropctl/commands.h"
 #include "kpropctl/enrollment.h"
 #include "kpropctl/primary.h"
+#include "kpropctl/recorded.h"
 #include "kpropctl/run.h"
 
 #include <errno.h>
@@ -149,7 +150,8 @@ cmd_enroll(struct command_context *context, int argc, char **argv, struct error 
     ok = parse(argc, argv, &request, err) && check_output(request.host, err) &&
          primary_is_here(context->realm, err) &&
          names_look_up(NULL, context->realm->name, &primary, err) &&
-         names_look_up(request.host, context->realm->name, &replica, err) &&
+         recorded_look_up(context->configuration->state_dir, context->realm->name, request.host,
+                          &replica, err) &&
          names_suit_replica(&replica, request.host, err);
     if (!ok)
         return err->code;

@@ -3,6 +3,7 @@
 #include "kpropctl/commands.h"
 #include "kpropctl/names.h"
 #include "kpropctl/port_text.h"
+#include "kpropctl/recorded.h"
 #include "kpropctl/remote.h"
 #include "kpropctl/tickets.h"
 
@@ -132,7 +133,8 @@ ask_there(struct command_context *context, const struct request *request, struct
     signal(SIGALRM, too_late);
     alarm((unsigned)context->configuration->connect_timeout + VERB_TIMEOUT + NAMES_TIMEOUT);
     if (!realm_load(context->realm_name, &context->realm, err) ||
-        !names_look_up(request->host, context->realm->name, &names, err))
+        !recorded_look_up(context->configuration->state_dir, context->realm->name, request->host,
+                          &names, err))
         return NULL;
     if (names.local)
         return ask_here(request, err);
@@ -189,7 +191,8 @@ cmd_port(struct command_context *context, int argc, char **argv, struct error *e
     report = request.host != NULL ? ask_there(context, &request, err) : ask_here(&request, err);
     if (report == NULL) {
         /* 1 would mean that the port is held. */
-        if (err->code != ERROR_USAGE && err->code != ERROR_UNREACHABLE)
+        if (err->code != ERROR_USAGE && err->code != ERROR_REFUSED &&
+            err->code != ERROR_UNREACHABLE)
             err->code = ERROR_INTERNAL;
         return err->code;
     }

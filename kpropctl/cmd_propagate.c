@@ -16,7 +16,8 @@ enum {
     OPTION_ALLOW_SHRINK,
     OPTION_ACCEPT_TIMELINE,
     OPTION_NO_WAIT,
-    OPTION_REASON
+    OPTION_REASON,
+    OPTION_WITHOUT_AGENT
 };
 
 static const struct option options[] = {
@@ -26,6 +27,7 @@ static const struct option options[] = {
     { "force", no_argument, NULL, OPTION_FORCE },
     { "allow-shrink", no_argument, NULL, OPTION_ALLOW_SHRINK },
     { "accept-timeline", no_argument, NULL, OPTION_ACCEPT_TIMELINE },
+    { "without-agent", no_argument, NULL, OPTION_WITHOUT_AGENT },
     { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
     { "reason", required_argument, NULL, OPTION_REASON },
     { NULL, 0, NULL, 0 },
@@ -69,6 +71,9 @@ take_option(int option, struct run_request *request, struct error *err)
     case OPTION_ACCEPT_TIMELINE:
         request->accept_timeline = true;
         return true;
+    case OPTION_WITHOUT_AGENT:
+        request->without_agent = true;
+        return true;
     case OPTION_NO_WAIT:
         request->wait = false;
         return true;
@@ -101,6 +106,10 @@ cmd_propagate(struct command_context *context, int argc, char **argv, struct err
     request.count = (size_t)(argc - optind);
     if (!run_check_hosts(request.hosts, request.count, err))
         return ERROR_USAGE;
+    if (request.count == 0 && request.without_agent) {
+        error_set(err, ERROR_USAGE, "--without-agent is for the hosts that are named with it");
+        return ERROR_USAGE;
+    }
     if (request.count == 0) {
         request.count = hosts_all(context, &replicas, &list, err);
         request.hosts = list;

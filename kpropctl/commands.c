@@ -41,6 +41,7 @@ const struct command commands[] = {
       "  --accept-timeline\n"
       "                  what a replica has of a later state of the realm may go\n"
       "  --allow-shrink  the database is meant to have far fewer entries than last time\n"
+      "  --without-agent send to HOST without asking its agent: nothing is verified\n"
       "  --no-wait       leave if another run for the realm is at work\n"
       "  --reason WORD   for the history (default: propagate)\n"
       "  -q, --quiet     print only trouble\n"

@@ -1,6 +1,7 @@
 /* connect - see connect.h. */
 #include "kpropctl/connect.h"
 
+#include "kpropctl/recorded.h"
 #include "kpropctl/tickets.h"
 
 #include <limits.h>
@@ -21,7 +22,8 @@ connect_agent(const struct command_context *context, const char *host, struct na
     char cache[PATH_MAX];
 
     snprintf(cache, sizeof(cache), "%s/%s.ccache", configuration->runtime_dir, realm);
-    if (!names_look_up(NULL, realm, &primary, err) || !names_look_up(host, realm, replica, err))
+    if (!names_look_up(NULL, realm, &primary, err) ||
+        !recorded_look_up(configuration->state_dir, realm, host, replica, err))
         return NULL;
     for (int fresh = 0; fresh <= 1 && agent == NULL; fresh++) {
         error_clear(err);

@@ -1,13 +1,19 @@
 /* names - see names.h. */
 #include "kpropctl/names.h"
 
+#include "common/refusals.h"
+
 #include <ctype.h>
+#include <errno.h>
 #include <krb5.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <profile.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -73,13 +79,47 @@ address_is_local(const struct addrinfo *ai)
     return local;
 }
 
-/* host/HOST@REALM by krb5's own rules; HOST NULL means this host. */
+const char *
+names_krb5_conf(void)
+{
+    const char *list = secure_getenv("KRB5_CONFIG");
+
+    return list != NULL && list[0] != '\0' ? list : "/etc/krb5.conf";
+}
+
+/* A context in which LAYER, the text of a krb5.conf, counts before this host's own files; NULL:
+ * these alone. *FD is to be closed behind the context, which looks at the file again. */
+static krb5_error_code
+make_context(const char *layer, krb5_context *context, int *fd)
+{
+    char path[2 * PATH_MAX];
+    profile_t profile = NULL;
+    krb5_error_code code;
+
+    *fd = -1;
+    if (layer == NULL)
+        return krb5_init_context(context);
+    *fd = memfd_create("krb5.conf", MFD_CLOEXEC);
+    if (*fd < 0 || dprintf(*fd, "%s", layer) < 0)
+        return ENOMEM;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d:%s", *fd, names_krb5_conf());
+    code = (krb5_error_code)profile_init_path(path, &profile);
+    if (code == 0)
+        code = krb5_init_context_profile(profile, 0, context);
+    profile_release(profile);
+    return code;
+}
+
+/* host/HOST@REALM by krb5's own rules, with LAYER before its configuration; HOST NULL means this
+ * host. */
 static bool
-derive_principal(const char *host, const char *realm, struct names *names, struct error *err)
+derive_principal(const char *host, const char *realm, const char *layer, struct names *names,
+                 struct error *err)
 {
     krb5_context context = NULL;
     krb5_principal principal = NULL;
-    krb5_error_code code = krb5_init_context(&context);
+    int fd;
+    krb5_error_code code = make_context(layer, &context, &fd);
     char *text = NULL;
 
     if (code == 0)
@@ -103,7 +143,34 @@ derive_principal(const char *host, const char *realm, struct names *names, struc
     krb5_free_unparsed_name(context, text);
     krb5_free_principal(context, principal);
     krb5_free_context(context);
+    if (fd >= 0)
+        close(fd);
     return code == 0;
+}
+
+bool
+names_plain_layer(const char *realm, const char *own, char *text, size_t size)
+{
+    const char *name = strncmp(own, "host/", 5) == 0 ? own + 5 : own;
+    char host[256] = "";
+    struct names derived;
+    struct error ignored;
+    size_t len;
+    int used;
+
+    used = snprintf(text, size,
+                    "[libdefaults]\n    dns_canonicalize_hostname = false\n"
+                    "    rdns = false\n");
+    gethostname(host, sizeof(host) - 1);
+    len = strlen(host);
+    /* What krb5 (1.18) puts behind a name of one component; else it asks resolv.conf. */
+    if (len > 0 && strchr(host, '.') == NULL && strncasecmp(name, host, len) == 0 &&
+        name[len] == '.')
+        snprintf(text + used, size - (size_t)used, "    qualify_shortname = %.*s\n",
+                 (int)strcspn(name + len + 1, "@"), name + len + 1);
+    memset(&derived, 0, sizeof(derived));
+    return derive_principal(NULL, realm, text, &derived, &ignored) &&
+           strcmp(derived.principal, own) == 0;
 }
 
 static struct addrinfo *
@@ -114,21 +181,19 @@ resolve(const char *host)
     return getaddrinfo(host, NULL, &hints, &list) == 0 ? list : NULL;
 }
 
-bool
-names_look_up(const char *host, const char *realm, struct names *names, struct error *err)
+/* The addresses of HOST, and what goes with them, into NAMES. */
+static bool
+find_addresses(const char *host, struct names *names, struct error *err)
 {
-    struct addrinfo *list;
+    struct addrinfo *list = resolve(host);
 
-    memset(names, 0, sizeof(*names));
-    if (!derive_principal(host, realm, names, err))
-        return false;
-    list = resolve(host != NULL ? host : names->host);
     if (list == NULL) {
-        error_set(err, ERROR_UNREACHABLE, "cannot resolve %s: no such host",
-                  host != NULL ? host : names->host);
+        error_set(err, ERROR_UNREACHABLE, "cannot resolve %s: no such host", host);
         return error_hint(err, "check the spelling, or add the host to DNS or /etc/hosts");
     }
     names->local = address_is_local(list);
+    for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next)
+        names->addresses++;
     getnameinfo(list->ai_addr, list->ai_addrlen, names->address, sizeof(names->address), NULL, 0,
                 NI_NUMERICHOST);
     if (getnameinfo(list->ai_addr, list->ai_addrlen, names->reverse, sizeof(names->reverse), NULL,
@@ -136,6 +201,85 @@ names_look_up(const char *host, const char *realm, struct names *names, struct e
         names->reverse[0] = '\0';
     freeaddrinfo(list);
     return true;
+}
+
+bool
+names_look_up(const char *host, const char *realm, struct names *names, struct error *err)
+{
+    memset(names, 0, sizeof(*names));
+    return derive_principal(host, realm, NULL, names, err) &&
+           find_addresses(host != NULL ? host : names->host, names, err);
+}
+
+static bool
+leads_elsewhere(const char *recorded, const char *realm, const struct names *found,
+                struct error *err)
+{
+    const struct refusal_names who = { realm, recorded, NULL };
+
+    return refusal_set(err, REFUSAL_RENAMED, &who,
+                       "cannot trust the name %s: it leads to another host, %s (%s); mend DNS or "
+                       "/etc/hosts of this host",
+                       recorded, found->host, found->address);
+}
+
+/* Does krb5 make HOST of ASKED? By the forward name, or as it is configured: a reverse name may be
+ * wrong, or change, behind a name that is right. FOUND has what it makes of it in the end. */
+static bool
+leads_to(const char *asked, const char *host, const char *realm, struct names *found,
+         struct error *err)
+{
+    static const char forward[] = "[libdefaults]\n    rdns = false\n";
+
+    return (derive_principal(asked, realm, forward, found, err) &&
+            strcasecmp(found->host, host) == 0) ||
+           (derive_principal(asked, realm, NULL, found, err) && strcasecmp(found->host, host) == 0);
+}
+
+bool
+names_mean(const char *asked, const char *host, const char *realm)
+{
+    struct names found;
+    struct error ignored;
+
+    memset(&found, 0, sizeof(found));
+    error_clear(&ignored);
+    return leads_to(asked, host, realm, &found, &ignored);
+}
+
+bool
+names_look_up_recorded(const char *recorded, const char *realm, struct names *names,
+                       struct error *err)
+{
+    static const char plain[] = "[libdefaults]\n    dns_canonicalize_hostname = false\n"
+                                "    rdns = false\n";
+    struct names found;
+
+    memset(names, 0, sizeof(*names));
+    memset(&found, 0, sizeof(found));
+    if (!find_addresses(recorded, &found, err))
+        return false;
+    error_clear(err);
+    if (!leads_to(recorded, recorded, realm, &found, err))
+        return err->code == ERROR_NONE ? leads_elsewhere(recorded, realm, &found, err) : false;
+    *names = found;
+    return derive_principal(recorded, realm, plain, names, err);
+}
+
+bool
+names_lead_to(const char *host, const char *address)
+{
+    struct addrinfo *list = resolve(host);
+    bool same = list != NULL;
+    char text[64];
+
+    for (const struct addrinfo *ai = list; ai != NULL && same; ai = ai->ai_next)
+        same = getnameinfo(ai->ai_addr, ai->ai_addrlen, text, sizeof(text), NULL, 0,
+                           NI_NUMERICHOST) == 0 &&
+               strcmp(text, address) == 0;
+    if (list != NULL)
+        freeaddrinfo(list);
+    return same;
 }
 
 bool

@@ -6,6 +6,7 @@
 #include "common/realm.h"
 #include "common/subprocess.h"
 #include "kpropctl/catalogue.h"
+#include "kpropctl/kprop.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,7 +30,6 @@ enum {
     SLOWEST_RATE = 128 * 1024, /* bytes per second, of a replica not yet known */
     SLACK = 4,                 /* times slower than ever before is too slow */
     LONGEST = 86400,
-    TICK_MS = 100,
     LOG_TRIES = 5,
     CLOCK_SLACK = 5, /* seconds that the replica's clock may be behind */
 };
@@ -114,126 +114,26 @@ announce(struct propagation *p, struct error *err)
     return announce_once(p, &greatest, err);
 }
 
-/* The descriptor of process PID that has the dump open, as a path of its position; "" if none. */
-static void
-find_position(pid_t pid, const char *dump, char *path, size_t size)
-{
-    char folder[64], link[PATH_MAX], target[PATH_MAX];
-    struct dirent *entry;
-    DIR *dir;
-
-    path[0] = '\0';
-    snprintf(folder, sizeof(folder), "/proc/%ld/fd", (long)pid);
-    dir = opendir(folder);
-    while (dir != NULL && path[0] == '\0' && (entry = readdir(dir)) != NULL) {
-        ssize_t n;
-
-        snprintf(link, sizeof(link), "%s/%s", folder, entry->d_name);
-        n = readlink(link, target, sizeof(target) - 1);
-        if (n <= 0)
-            continue;
-        target[n] = '\0';
-        if (strcmp(target, dump) == 0)
-            snprintf(path, size, "/proc/%ld/fdinfo/%s", (long)pid, entry->d_name);
-    }
-    if (dir != NULL)
-        closedir(dir);
-}
-
-/* kprop prints no progress, but the kernel knows how far it has read. */
-static void
-tell_progress(const struct propagation *p, pid_t pid, double start)
-{
-    char path[PATH_MAX], text[256];
-    unsigned long long pos;
-    int fd;
-    ssize_t n;
-
-    if (p->progress == NULL)
-        return;
-    find_position(pid, p->dump->path, path, sizeof(path));
-    fd = path[0] == '\0' ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    if (n <= 0)
-        return;
-    text[n] = '\0';
-    if (sscanf(text, "pos: %llu", &pos) == 1)
-        p->progress(p->closure, pos, p->dump->bytes, clock_monotonic() - start);
-}
-
-/* Collect what kprop says, telling progress, until it ends or the deadline passes. */
-static void
-watch_kprop(const struct propagation *p, struct subprocess *child, double deadline,
-            struct buffer *said)
-{
-    struct pollfd fd = { child->out, POLLIN, 0 };
-    double start = clock_monotonic();
-
-    while (clock_monotonic() < deadline) {
-        char data[4096];
-        int ready = poll(&fd, 1, TICK_MS);
-        ssize_t n;
-
-        if (ready == 0) {
-            tell_progress(p, child->pid, start);
-            continue;
-        }
-        n = read(child->out, data, sizeof(data));
-        if (n <= 0 && (n == 0 || errno != EINTR))
-            return;
-        if (n > 0 && said->len + (size_t)n <= said->max)
-            buffer_add(said, data, (size_t)n);
-    }
-}
-
-/* kprop's command line in words that live as long as P and PROGRAM. */
-static void
-kprop_arguments(const struct propagation *p, const char *program, const char *port,
-                const char *argv[12])
-{
-    size_t n = 0;
-
-    argv[n++] = program;
-    argv[n++] = "-r";
-    argv[n++] = p->realm;
-    argv[n++] = "-f";
-    argv[n++] = p->dump->path;
-    argv[n++] = "-s";
-    argv[n++] = p->keytab;
-    if (p->configuration->port != 0) {
-        argv[n++] = "-P";
-        argv[n++] = port;
-    }
-    argv[n++] = p->host;
-    argv[n] = NULL;
-}
-
 static bool
 run_kprop(struct propagation *p, struct subprocess_result *result, struct error *err)
 {
-    struct subprocess_options options = { .pipe_out = true, .pipe_err = true, .merge = true };
-    int deadline = deadline_of(p);
-    char program[PATH_MAX], port[16];
-    struct subprocess child;
-    double start = clock_monotonic(), left;
-    const char *argv[12];
+    const struct kprop kprop = {
+        .configuration = p->configuration,
+        .realm = p->realm,
+        .client = p->from,
+        .host = p->host,
+        .address = p->address,
+        .keytab = p->keytab,
+        .dump = p->dump->path,
+        .bytes = p->dump->bytes,
+        .seconds = deadline_of(p),
+        .progress = p->progress,
+        .closure = p->closure,
+    };
+    bool ok = kprop_run(&kprop, result, err);
 
-    if (p->configuration->kprop != NULL)
-        snprintf(program, sizeof(program), "%s", p->configuration->kprop);
-    else if (!realm_find_program("kprop", program, sizeof(program), err))
-        return false;
-    snprintf(port, sizeof(port), "%d", p->configuration->port);
-    kprop_arguments(p, program, port, argv);
-    if (!subprocess_start(argv, &options, &child, err))
-        return false;
-    watch_kprop(p, &child, start + deadline, &result->err);
-    left = start + deadline - clock_monotonic();
-    subprocess_wait(&child, left > 0 ? (int)(left * 1000) : 0, result);
-    p->transfer_seconds = result->seconds = clock_monotonic() - start;
-    return true;
+    p->transfer_seconds = result->seconds;
+    return ok;
 }
 
 /*

@@ -18,8 +18,9 @@
 struct propagation {
     const struct configuration *configuration;
     const char *realm;
-    const char *host; /* canonical */
-    const char *from; /* principal of this primary */
+    const char *host;    /* canonical */
+    const char *from;    /* principal of this primary */
+    const char *address; /* numeric: where its agent answered, and kprop has to connect; or NULL */
     const char *keytab;
     struct remote *agent; /* NULL: send blindly, nothing will be verified */
     struct spool *spool;

@@ -34,8 +34,9 @@ struct remote {
     int port;
     int fd;
     struct channel *channel;
-    int longest; /* seconds for a call */
-    bool lost;   /* a call got no answer: no other will */
+    char *others; /* what answered at other addresses, in lines; NULL: nothing */
+    int longest;  /* seconds for a call */
+    bool lost;    /* a call got no answer: no other will */
 };
 
 /* Wait for EVENTS on FD until DEADLINE; 0 when it passes. */
@@ -111,29 +112,21 @@ connect_address(const struct addrinfo *ai, double deadline, int *out)
     return code;
 }
 
-static int
-connect_host(const char *host, int port, double deadline, enum remote_fault *fault,
-             struct error *err)
+static struct addrinfo *
+resolve(const char *host, int port, enum remote_fault *fault, struct error *err)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *list = NULL;
-    int code, fd = -1;
     char service[16];
+    int code;
 
     snprintf(service, sizeof(service), "%d", port);
     code = getaddrinfo(host, service, &hints, &list);
-    if (code != 0) {
-        *fault = REMOTE_NAME;
-        error_set(err, ERROR_UNREACHABLE, "cannot resolve %s: %s", host, gai_strerror(code));
-        error_hint(err, "add %s to DNS or /etc/hosts of this host", host);
-        return -1;
-    }
-    code = EHOSTUNREACH;
-    for (const struct addrinfo *ai = list; ai != NULL && fd < 0; ai = ai->ai_next)
-        code = connect_address(ai, deadline, &fd);
-    freeaddrinfo(list);
-    if (fd < 0)
-        connect_failed(host, port, code, fault, err);
-    return fd;
+    if (code == 0)
+        return list;
+    *fault = REMOTE_NAME;
+    error_set(err, ERROR_UNREACHABLE, "cannot resolve %s: %s", host, gai_strerror(code));
+    error_hint(err, "add %s to DNS or /etc/hosts of this host", host);
+    return NULL;
 }
 
 /* Which fault a GSS-API failure is, and its remedy. */
@@ -313,12 +306,74 @@ start_channel(struct remote *remote, const char *target, enum remote_fault *faul
     return true;
 }
 
+/* What was connected, and the channel over it: for the next address, or the end. */
+static void
+hang_up(struct remote *remote)
+{
+    channel_free(remote->channel);
+    remote->channel = NULL;
+    if (remote->fd >= 0)
+        close(remote->fd);
+    remote->fd = -1;
+}
+
+static void
+note_other(struct remote *remote, const struct addrinfo *ai, const struct error *err)
+{
+    char address[64] = "?", *lines;
+
+    getnameinfo(ai->ai_addr, ai->ai_addrlen, address, sizeof(address), NULL, 0, NI_NUMERICHOST);
+    if (asprintf(&lines, "%s%s%s: %s", remote->others != NULL ? remote->others : "",
+                 remote->others != NULL ? "\n" : "", address, err->text) < 0)
+        return;
+    free(remote->others);
+    remote->others = lines;
+}
+
+/* The first address that is TARGET's agent. One that answers as somebody else says more of what is
+ * wrong than one that does not answer. */
+static bool
+try_addresses(struct remote *remote, const struct addrinfo *list, const char *target, int timeout,
+              enum remote_fault *fault, struct error *err)
+{
+    double deadline = clock_monotonic() + timeout;
+    bool answered = false;
+
+    for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) {
+        enum remote_fault own_fault = REMOTE_LOST;
+        struct error own;
+        int code = connect_address(ai, deadline, &remote->fd);
+
+        error_clear(&own);
+        if (code == 0 && start_channel(remote, target, &own_fault, &own) &&
+            handshake(remote, target, clock_monotonic() + timeout, &own_fault, &own)) {
+            error_clear(err);
+            *fault = REMOTE_OK;
+            return true;
+        }
+        hang_up(remote);
+        if (code != 0 && !answered)
+            connect_failed(remote->host, remote->port, code, fault, err);
+        if (code == 0 && !answered) {
+            *err = own;
+            *fault = own_fault;
+        }
+        if (code == 0 && own_fault == REMOTE_NO_TICKET)
+            return false; /* no other address would change that */
+        if (code == 0)
+            note_other(remote, ai, &own);
+        answered = answered || code == 0;
+    }
+    return false;
+}
+
 struct remote *
 remote_open(const char *host, int port, const char *target, int timeout, enum remote_fault *fault,
             struct error *err)
 {
     struct remote *remote = calloc(1, sizeof(*remote));
-    double deadline = clock_monotonic() + timeout;
+    struct addrinfo *list;
+    bool ok;
 
     *fault = REMOTE_LOST;
     if (remote == NULL || (remote->host = strdup(host)) == NULL) {
@@ -328,14 +383,15 @@ remote_open(const char *host, int port, const char *target, int timeout, enum re
     }
     remote->port = port;
     remote->longest = REMOTE_LONGEST;
-    remote->fd = connect_host(host, port, deadline, fault, err);
-    if (remote->fd < 0 || !start_channel(remote, target, fault, err) ||
-        !handshake(remote, target, clock_monotonic() + timeout, fault, err)) {
-        remote_close(remote);
-        return NULL;
-    }
-    *fault = REMOTE_OK;
-    return remote;
+    remote->fd = -1;
+    list = resolve(host, port, fault, err);
+    ok = list != NULL && try_addresses(remote, list, target, timeout, fault, err);
+    if (list != NULL)
+        freeaddrinfo(list);
+    if (ok)
+        return remote;
+    remote_close(remote);
+    return NULL;
 }
 
 void
@@ -348,11 +404,27 @@ remote_close(struct remote *remote)
     if (remote->channel != NULL && channel_established(remote->channel) &&
         channel_send_quit(remote->channel, &ignored))
         flush(remote, clock_monotonic() + 1);
-    channel_free(remote->channel);
-    if (remote->fd >= 0)
-        close(remote->fd);
+    hang_up(remote);
+    free(remote->others);
     free(remote->host);
     free(remote);
+}
+
+void
+remote_address(const struct remote *remote, char *text, size_t size)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+
+    text[0] = '\0';
+    if (getpeername(remote->fd, (struct sockaddr *)&peer, &len) == 0)
+        getnameinfo((struct sockaddr *)&peer, len, text, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
+}
+
+const char *
+remote_others(const struct remote *remote)
+{
+    return remote->others != NULL ? remote->others : "";
 }
 
 void

@@ -33,12 +33,21 @@ enum remote_fault {
 
 /*
  * Connect to HOST:PORT and authenticate as the default credentials (KRB5CCNAME) to principal TARGET
- * ("host/kdc2.example.org@EXAMPLE.ORG"), within TIMEOUT seconds in all. NULL on failure, with ERR
- * (ERROR_UNREACHABLE, with a hint) and *FAULT set. Free with remote_close.
+ * ("host/kdc2.example.org@EXAMPLE.ORG"): the first address of HOST that proves to be TARGET's, each
+ * within TIMEOUT seconds for the connection of all, and as many again to authenticate. NULL on
+ * failure, with ERR (ERROR_UNREACHABLE, with a hint) and *FAULT set, of the first address that
+ * answered anything, or else of the last. Free with remote_close.
  */
 struct remote *remote_open(const char *host, int port, const char *target, int timeout,
                            enum remote_fault *fault, struct error *err);
 void remote_close(struct remote *remote);
+
+/* The numeric address at which it answered. */
+void remote_address(const struct remote *remote, char *text, size_t size);
+
+/* Which other addresses of HOST something answered at that is not TARGET's agent, one line for
+ * each; or "". Only those that were tried before. */
+const char *remote_others(const struct remote *remote);
 
 /* What remote_call tells while a verb is at work: a JSON object the agent sent, not kept. */
 typedef void remote_progress(void *closure, const json_t *line);

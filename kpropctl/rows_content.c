@@ -280,6 +280,7 @@ make_content(struct walk *walk, struct step *step, struct error *err)
         .realm = walk->realm->name,
         .host = walk->replica.host,
         .from = walk->primary.principal,
+        .address = walk_address(walk),
         .keytab = walk->keytab,
         .agent = walk->agent,
         .spool = walk->spool,

@@ -1,6 +1,7 @@
 /* rows_primary - rows that the primary can tell alone, before anybody else is asked. */
 #include "kpropctl/primary.h"
 #include "kpropctl/principals.h"
+#include "kpropctl/recorded.h"
 #include "kpropctl/rows.h"
 #include "kpropctl/text.h"
 
@@ -93,15 +94,18 @@ see_name(struct walk *walk, struct step *step)
     struct names *names = &walk->replica;
     struct error err;
 
-    if (!names_look_up(walk->host, walk->realm->name, names, &err) ||
+    error_clear(&err);
+    if (!recorded_look_up(walk->configuration->state_dir, walk->realm->name, walk->host, names,
+                          &err) ||
         (walk->primary.host[0] == '\0' &&
          !names_look_up(NULL, walk->realm->name, &walk->primary, &err))) {
         step_error(step, &err);
         /* What is remembered of it is known by its full name all the same. */
-        memset(names, 0, sizeof(*names));
-        snprintf(names->host, sizeof(names->host), "%s", walk->host);
+        names->address[0] = '\0';
+        if (names->host[0] == '\0')
+            snprintf(names->host, sizeof(names->host), "%s", walk->host);
         load_memory(walk);
-        return IMPOSSIBLE;
+        return err.code == ERROR_REFUSED ? REFUSED : IMPOSSIBLE;
     }
     load_memory(walk);
     if (!names_suit_replica(names, walk->host, &err)) {

@@ -34,7 +34,47 @@ denied(struct walk *walk, struct step *step)
     return IMPOSSIBLE;
 }
 
-/* A propagation goes on without an agent, unless the host itself is gone, or denies us. */
+/* Was the host called by its name, or the first part of it? An alias may lead anywhere. */
+static bool
+is_named_so(const struct walk *walk)
+{
+    const char *name = walk->replica.host;
+    size_t len = strlen(walk->host);
+
+    if (len > 0 && walk->host[len - 1] == '.')
+        len--;
+    return strncasecmp(walk->host, name, len) == 0 && (name[len] == '\0' || name[len] == '.');
+}
+
+/* Its agent has proven before what it is, or nothing else tells that the name is the host meant. */
+static bool
+needs_its_agent(const struct walk *walk)
+{
+    return !walk->memory_told || walk->memory.known || walk->memory.verified_at > 0 ||
+           !is_named_so(walk);
+}
+
+/* WHY: what keeps the agent from answering; NULL: nobody asked it. */
+static enum verdict
+agentless(const struct walk *walk, struct step *step, const struct error *why)
+{
+    const struct refusal_names who = { walk->realm->name, walk->replica.host, walk->primary.host };
+    char ways[sizeof(step->hint)];
+
+    if (why != NULL)
+        step_summary(step, "%s; nothing is sent to it without its agent", why->text);
+    else
+        step_summary(step, "%s is %s: nothing is sent to it without its agent by another name",
+                     walk->host, walk->replica.host);
+    refusal_ways(REFUSAL_AGENTLESS, &who, ways, sizeof(ways));
+    step_hint(step, "%s%s%s", why != NULL ? why->hint : "",
+              why != NULL && why->hint[0] != '\0' ? "; or, " : "", ways);
+    step->code = why != NULL ? why->code : ERROR_REFUSED;
+    return why != NULL ? IMPOSSIBLE : REFUSED;
+}
+
+/* A propagation goes on without an agent, unless the host itself is gone, denies us, or was ever a
+ * replica. */
 static enum verdict
 without_agent(struct walk *walk, struct step *step, enum remote_fault fault,
               const struct error *err)
@@ -54,8 +94,40 @@ without_agent(struct walk *walk, struct step *step, enum remote_fault fault,
         return IMPOSSIBLE;
     remote_close(walk->agent);
     walk->agent = NULL;
+    if (needs_its_agent(walk))
+        return agentless(walk, step, err);
     step_detail(step, "without its agent nothing that is sent to %s can be verified",
                 walk->replica.host);
+    return HOLDS_BUT;
+}
+
+/* A person says that the agent is not to be asked. */
+static enum verdict
+not_asked(struct walk *walk, struct step *step)
+{
+    if (!is_named_so(walk))
+        return agentless(walk, step, NULL);
+    step_summary(step, "the agent of %s is not asked (--without-agent): nothing will be verified",
+                 walk->replica.host);
+    step_detail(step,
+                "where its loader knows a verified database it takes an unannounced one only if "
+                "that host allows it: kpropctl-agent accept-next %s there, as root, or unannounced "
+                "= accept in its agent.conf",
+                walk->realm->name);
+    return HOLDS_BUT;
+}
+
+/* Clients, and whoever runs kprop by hand, are led to any of its addresses. */
+static enum verdict
+of_other_hosts(const struct walk *walk, struct step *step)
+{
+    const char *others = remote_others(walk->agent);
+
+    if (others[0] == '\0')
+        return HOLDS;
+    step_detail(step, "%s", others);
+    step_hint(step, "is that address another host's? mend DNS or /etc/hosts: %s has %u addresses",
+              walk->replica.host, walk->replica.addresses);
     return HOLDS_BUT;
 }
 
@@ -71,6 +143,8 @@ see_agent(struct walk *walk, struct step *step)
         return UNTOLD;
     }
     walk->keytab = walk_keytab(walk);
+    if (walk->without_agent)
+        return not_asked(walk, step);
     /* Row "enrolled" may have connected. */
     if (walk->agent == NULL && !walk_connect(walk, &fault, &err))
         return without_agent(walk, step, fault, &err);
@@ -85,14 +159,16 @@ see_agent(struct walk *walk, struct step *step)
                    walk->replica.host);
         return without_agent(walk, step, REMOTE_NOT_AGENT, &err);
     }
-    step_summary(step, "kpropctl-agent %s on %s answers, and lets %s in",
-                 fact_text(walk->facts, "agent", "version"), walk->replica.host, walk->client);
+    step_summary(step, "kpropctl-agent %s on %s answers%s%s, and lets %s in",
+                 fact_text(walk->facts, "agent", "version"), walk->replica.host,
+                 walk->replica.addresses > 1 ? " at " : "",
+                 walk->replica.addresses > 1 ? walk->replica.address : "", walk->client);
     if (walk->older_key != 0)
         step_detail(step,
                     "its keytab lacks the current key of %s: let in by kvno %u, which the database "
                     "has kept",
                     walk->replica.principal, walk->older_key);
-    return HOLDS;
+    return of_other_hosts(walk, step);
 }
 
 /* Whoever asks for all hosts alike, all the time, asks for those that take what is sent. */

@@ -23,6 +23,7 @@ struct run_request {
     bool renew_keys;
     bool automatic; /* asked by a timer or a change of the database, for all hosts alike */
     bool force;
+    bool without_agent;
     bool allow_shrink;
     int64_t rollback;         /* WALK_ROLLBACK: the generation to go back to */
     struct delivery delivery; /* WALK_SETUP: to bare hosts */

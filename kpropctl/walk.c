@@ -113,6 +113,12 @@ obtain_tickets(struct walk *walk, bool fresh, struct error *err)
                           fresh, err);
 }
 
+const char *
+walk_address(const struct walk *walk)
+{
+    return walk->agent == NULL ? NULL : walk->replica.address;
+}
+
 int
 walk_patience(const struct walk *walk)
 {
@@ -135,6 +141,8 @@ open_agent(struct walk *walk, enum remote_fault *fault, struct error *err)
         remote_open(walk->replica.host, walk->configuration->agent_port, walk->replica.principal,
                     walk->configuration->connect_timeout, fault, err);
     walk->dark = *fault == REMOTE_TIMEOUT || *fault == REMOTE_NO_ROUTE;
+    if (walk->agent != NULL) /* what follows concerns the host that has answered */
+        remote_address(walk->agent, walk->replica.address, sizeof(walk->replica.address));
     walk_bound_verbs(walk, 0.5);
     return walk->agent != NULL;
 }

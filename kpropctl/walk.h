@@ -19,6 +19,10 @@ const char *walk_keytab(const struct walk *walk);
  */
 bool walk_connect(struct walk *walk, enum remote_fault *fault, struct error *err);
 
+/* The only address that the database may be sent to: where the agent has answered; NULL without an
+ * agent. */
+const char *walk_address(const struct walk *walk);
+
 /* Seconds to wait for an answer of the replica: fewer of one that has not answered already. */
 int walk_patience(const struct walk *walk);
 
