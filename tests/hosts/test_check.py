@@ -211,6 +211,11 @@ FAULTS = [
     Fault("kdc2", "leftovers", "WARNING", "touch -d '-1 minute' '/var/lib/krb5kdc/principal~'",
           "rm '/var/lib/krb5kdc/principal~'", "/var/lib/krb5kdc/principal~",
           "kpropctl propagate --force kdc2.lab.test"),
+    Fault("kdc2", "timeline", "CRITICAL",
+          "cp -a /var/lib/kpropctl-agent/LAB.TEST.generation /root/known; "
+          "echo '{\"greatest\": 999}' >/var/lib/kpropctl-agent/LAB.TEST.generation",
+          "mv /root/known /var/lib/kpropctl-agent/LAB.TEST.generation", "knows generation 999",
+          "kpropctl propagate kdc2.lab.test"),
     Fault("kdc2", "content", "CRITICAL", "kadmin.local -q 'delprinc -force user7'", "true",
           "NOT what was sent", "kpropctl propagate kdc2.lab.test", words=["--digest"],
           after=RESEND),

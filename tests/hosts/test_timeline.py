@@ -9,6 +9,11 @@ from lab import wait_until
 from propagate_kit import fleet_of, good, last, propagate, sent
 from setup_kit import LIVE, add_user, set_up, ticket
 
+NEEDS = {
+    "krb5-admin-server": "test_set_up_again_after_a_snapshot",
+    "remctl-client": "test_another_content_of_this_number_meanwhile",
+}
+
 STATE = "/var/lib/kpropctl/state.db"
 KNOWN = "/var/lib/kpropctl-agent/LAB.TEST.generation"
 WATCH, TIMER = "kpropctl-watch.service", "kpropctl-propagate.timer"
