@@ -29,7 +29,7 @@ run_unit(struct systemd *sd, enum systemd_action action, struct error *err)
         return true;
     error_set(err, ERROR_FAILED, "cannot start " UNIT ": it ended at once");
     error_hint(err, "See `journalctl -u kpropctl-agent`");
-    if (systemd_journal(UNIT, LOG_LINES, (int)(time(NULL) - began) + 1, &lines, &ignored))
+    if (systemd_journal(UNIT, NULL, LOG_LINES, (int)(time(NULL) - began) + 1, &lines, &ignored))
         services_hint_from_log(lines, err);
     json_decref(lines);
     return false;

@@ -27,6 +27,7 @@ enum {
     JOB_TIMEOUT = 60,    /* seconds for a job of systemd's */
     START_TRIES = 3,     /* of kpropd, if its port is taken again and again */
     LISTEN_TIMEOUT = 15, /* seconds from a start until the socket must be seen */
+    LOG_TIMEOUT = 3,     /* seconds until what a service said must be in the journal */
     LOAD_WAIT = 240,     /* seconds to wait for a running load before a restart */
     STOP_WAIT = 60,      /* and before a stop */
     LOGS_DEFAULT = 20,
@@ -216,15 +217,40 @@ check_effective(struct systemd *sd, const struct service_state *state, struct er
                       state->unit);
 }
 
-/* What the unit said since its start goes into REPLY, its last words into the hint. */
-static void
-explain_failed_start(const char *unit, int seconds, json_t **reply, struct error *err)
+static bool
+has_line_of(const json_t *lines, const char *program)
 {
+    const json_t *line;
+    size_t index;
+
+    json_array_foreach(lines, index, line)
+    {
+        const char *name = json_string_value(json_object_get(line, "program"));
+
+        if (name != NULL && strcmp(name, program) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the unit said since its start goes into REPLY, its last words into the hint: they may take a
+ * moment to get into the journal. */
+static void
+explain_failed_start(const char *unit, const char *program, int seconds, json_t **reply,
+                     struct error *err)
+{
+    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
     struct error ignored;
     json_t *lines;
 
-    if (!systemd_journal(unit, LOGS_DEFAULT, seconds, &lines, &ignored))
-        return;
+    for (int tries = LOG_TIMEOUT * 20;; tries--) {
+        if (!systemd_journal(unit, program, LOGS_DEFAULT, seconds, &lines, &ignored))
+            return;
+        if (tries <= 0 || has_line_of(lines, program))
+            break;
+        json_decref(lines);
+        nanosleep(&nap, NULL);
+    }
     services_hint_from_log(lines, err);
     *reply = json_pack("{s:s, s:o}", "unit", unit, "log", lines);
 }
@@ -285,7 +311,8 @@ start_unit(struct systemd *sd, enum service service, int port, enum systemd_acti
             return true;
         json_decref(*reply);
         *reply = NULL;
-        explain_failed_start(state->unit, (int)(time(NULL) - began) + 1, reply, err);
+        explain_failed_start(state->unit, services_name(service), (int)(time(NULL) - began) + 1,
+                             reply, err);
         if (!worth_another_try(service, port, tries, err))
             return false;
         error_clear(err);

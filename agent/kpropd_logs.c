@@ -15,7 +15,8 @@ add_log(struct systemd *sd, enum service service, int count, json_t *reply, stru
     json_t *lines = NULL;
 
     if (!services_see(sd, service, NULL, 0, &state, err) ||
-        (state.unit != NULL && !systemd_journal(state.unit, count, 0, &lines, err)))
+        (state.unit != NULL &&
+         !systemd_journal(state.unit, services_name(service), count, 0, &lines, err)))
         return false;
     json_object_set_new(reply, services_name(service), lines == NULL ? json_null() : lines);
     return true;
@@ -63,7 +64,7 @@ kpropd_verb_logs(const struct verb_call *call, json_t **reply, struct error *err
     }
     ok = systemd_open(&sd, err) && add_log(sd, SERVICE_KPROPD, count, *reply, err) &&
          add_log(sd, SERVICE_KDC, count, *reply, err) &&
-         systemd_journal("kpropctl-agent.service", count, 0, &lines, err) &&
+         systemd_journal("kpropctl-agent.service", NULL, count, 0, &lines, err) &&
          json_object_set_new(*reply, "agent", lines) == 0;
     systemd_close(sd);
     return ok;

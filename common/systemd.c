@@ -22,7 +22,7 @@
 #define SERVICE "org.freedesktop.systemd1.Service"
 #define TIMER "org.freedesktop.systemd1.Timer"
 
-enum { MAX_LOG_LINE = 2000 };
+enum { MAX_LOG_LINE = 2000, LOOK_AT_MOST = 5000 /* lines of the journal */ };
 
 struct systemd {
     sd_bus *bus;
@@ -367,30 +367,66 @@ journal_line(sd_journal *journal, uint64_t *usec)
                      journal_field(journal, "MESSAGE", "MESSAGE="));
 }
 
+/* What UNIT or systemd says of it, or PROGRAM without a unit: fields that anybody may write are
+ * believed of PID 1, and of root, alone. */
+static int
+match_journal(sd_journal *journal, const char *unit, const char *program)
+{
+    char field[300];
+    int r;
+
+    snprintf(field, sizeof(field), "_SYSTEMD_UNIT=%s", unit);
+    if ((r = sd_journal_add_match(journal, field, 0)) < 0 ||
+        (r = sd_journal_add_disjunction(journal)) < 0)
+        return r;
+    snprintf(field, sizeof(field), "UNIT=%s", unit);
+    if ((r = sd_journal_add_match(journal, field, 0)) < 0 ||
+        (r = sd_journal_add_match(journal, "_PID=1", 0)) < 0 || program == NULL ||
+        (r = sd_journal_add_disjunction(journal)) < 0)
+        return r;
+    snprintf(field, sizeof(field), "SYSLOG_IDENTIFIER=%s", program);
+    if ((r = sd_journal_add_match(journal, field, 0)) < 0)
+        return r;
+    return sd_journal_add_match(journal, "_UID=0", 0);
+}
+
+/* Is the entry, which says it is PROGRAM's, another unit's or somebody's session's? */
+static bool
+is_of_another(sd_journal *journal, const char *unit, const char *program)
+{
+    const size_t skip = strlen("_SYSTEMD_UNIT=");
+    size_t len;
+    const void *p;
+
+    if (program == NULL || sd_journal_get_data(journal, "_SYSTEMD_UNIT", &p, &len) < 0 ||
+        (len - skip == strlen(unit) && memcmp((const char *)p + skip, unit, len - skip) == 0))
+        return false;
+    return sd_journal_get_data(journal, "_PID", &p, &len) < 0 || len != strlen("_PID=1") ||
+           memcmp(p, "_PID=1", len) != 0;
+}
+
 bool
-systemd_journal(const char *unit, int count, int seconds, json_t **lines, struct error *err)
+systemd_journal(const char *unit, const char *program, int count, int seconds, json_t **lines,
+                struct error *err)
 {
     sd_journal *journal = NULL;
-    char match[300], about[300];
     uint64_t usec, oldest = 0;
     json_t *line;
     int r;
 
     *lines = json_array();
-    snprintf(match, sizeof(match), "_SYSTEMD_UNIT=%s", unit);
-    snprintf(about, sizeof(about), "UNIT=%s", unit);
     if (seconds > 0)
         oldest = (uint64_t)(time(NULL) - seconds) * 1000000;
     r = sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY);
-    if (r >= 0 && (r = sd_journal_add_match(journal, match, 0)) >= 0 &&
-        (r = sd_journal_add_disjunction(journal)) >= 0 &&
-        (r = sd_journal_add_match(journal, about, 0)) >= 0 &&
-        (r = sd_journal_add_match(journal, "_PID=1", 0)) >= 0) /* anybody may write that field */
+    if (r >= 0 && (r = match_journal(journal, unit, program)) >= 0)
         r = sd_journal_seek_tail(journal);
-    for (int i = 0; r >= 0 && i < count; i++) {
+    for (int looked = 0; r >= 0 && (int)json_array_size(*lines) < count && looked < LOOK_AT_MOST;
+         looked++) {
         r = sd_journal_previous(journal);
         if (r <= 0)
             break;
+        if (is_of_another(journal, unit, program))
+            continue;
         line = journal_line(journal, &usec);
         if (line != NULL && usec < oldest) {
             json_decref(line);
@@ -525,9 +561,10 @@ systemd_reload(struct systemd *sd, struct error *err)
 }
 
 bool
-systemd_journal(const char *unit, int count, int seconds, json_t **lines, struct error *err)
+systemd_journal(const char *unit, const char *program, int count, int seconds, json_t **lines,
+                struct error *err)
 {
-    (void)unit, (void)count, (void)seconds;
+    (void)unit, (void)program, (void)count, (void)seconds;
     *lines = NULL;
     return unsupported(err);
 }

@@ -78,8 +78,13 @@ bool systemd_reload(struct systemd *sd, struct error *err);
 /*
  * The last COUNT lines of UNIT in the journal not older than SECONDS (0: any age), oldest first,
  * as an array of {"time": seconds, "program", "text"}. The caller owns *LINES.
+ *
+ * Also those of root's that say they are PROGRAM's (may be NULL) and of no other unit: a process
+ * that ends as soon as it has said why is often gone before journald, on a busy host, can look up
+ * which unit it was of.
  */
-bool systemd_journal(const char *unit, int count, int seconds, json_t **lines, struct error *err);
+bool systemd_journal(const char *unit, const char *program, int count, int seconds, json_t **lines,
+                     struct error *err);
 
 /* Tell the supervisor STATE ("READY=1"); nothing happens where none listens. */
 void systemd_notify(const char *state);

@@ -30,7 +30,7 @@ enum {
     SLOWEST_RATE = 128 * 1024, /* bytes per second, of a replica not yet known */
     SLACK = 4,                 /* times slower than ever before is too slow */
     LONGEST = 86400,
-    LOG_TRIES = 5,
+    LOG_MS = 5000,   /* until kpropd's reason is in the replica's log, on a busy host too */
     CLOCK_SLACK = 5, /* seconds that the replica's clock may be behind */
 };
 
@@ -300,13 +300,14 @@ explain_kprop(struct propagation *p, const char *said, const struct subprocess_r
     static const struct timespec nap = { 0, 300 * 1000 * 1000 };
     double since = (double)time(NULL) - result->seconds - CLOCK_SLACK;
     bool refused = strstr(said, "while sending") != NULL || strstr(said, "response") != NULL;
+    double end = clock_monotonic() + LOG_MS / 1000.0;
     size_t len = strlen(p->detail);
 
-    for (int tries = LOG_TRIES;; tries--) {
+    for (;;) {
         size_t recent = p->agent == NULL ? len : fetch_log(p, since);
         int certainty = look_up(p, said, result, p->detail + recent, hint, size);
 
-        if (certainty == SURE || !refused || p->agent == NULL || tries <= 1)
+        if (certainty == SURE || !refused || p->agent == NULL || clock_monotonic() > end)
             return;
         nanosleep(&nap, NULL);
         p->detail[len] = '\0';
