@@ -13,6 +13,7 @@ from propagate_kit import RESTART_AGENT, as_remctld, fleet_of, good, propagate
 
 NEEDS = {
     "python3": "test_thresholds_of_the_age",
+    "krb5-admin-server": "test_a_replica_checks_itself*role*",
     "remctl-client": "test_any_remctl_client_may_ask",
     "remctl-server": "test_*version*",
     "faketime": "test_*clock*",
