@@ -34,8 +34,9 @@ none_kept(const char *realm, bool previous, struct error *err)
               previous ? "earlier " : "");
     return error_hint(err,
                       "only dumps that the loader has verified are kept; any other one is "
-                      "loaded as carefully by: " KPC_LOADER " -r %s load FILE",
-                      realm);
+                      "loaded as carefully by: kpropctl-agent accept-next %s; " KPC_LOADER
+                      " -r %s load FILE",
+                      realm, realm);
 }
 
 /* Fill CHOICE with one of the two dumps; false without a code if that is not kept. */

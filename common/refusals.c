@@ -48,7 +48,16 @@ static const struct refusal table[REFUSALS] = {
                                            "incrementally makes its "
                                            "place in the update log void, and the next full resync "
                                            "takes the dump away again.",
-                                    .ways = { { "replica", "kpropctl-agent release-loader REALM",
+                                    .ways = { { "replica",
+                                                "sed -i '/REALM *= *{/,/}/s/iprop_enable "
+                                                "*=.*/iprop_enable = false/' "
+                                                "/etc/krb5kdc/kdc.conf /etc/krb5.conf; systemctl "
+                                                "restart "
+                                                "krb5-kpropd; then, on "
+                                                "the primary: kpropctl setup-slave REPLICA",
+                                                "increments from kadmind",
+                                                "test_the_lines_that_end_it" },
+                                              { "replica", "kpropctl-agent release-loader REALM",
                                                 "all checks of what kpropd loads",
                                                 "test_a_plain_dump_on_iprop" } } },
     [REFUSAL_DENIED] = { .id = "denied",
