@@ -147,14 +147,14 @@ conf_wanted_free(struct conf_wanted *wanted)
 }
 
 void
-conf_leave_out(struct conf_wanted *wanted, bool (*drop)(const char *relation, char *const *values))
+conf_leave_out(struct conf_wanted *wanted, bool (*drop)(const struct conf_relation *relation))
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < wanted->count; i++) {
         struct conf_relation *r = &wanted->list[i];
 
-        if (drop(r->names[conf_count(r->names) - 1], r->values))
+        if (drop(r))
             free_relation(r);
         else
             wanted->list[kept++] = *r;
@@ -204,60 +204,4 @@ conf_want(struct conf_wanted *wanted, profile_t profile, const char *const *name
         ok = add_relation(wanted, names, values, rule, err);
     profile_free_list(values);
     return ok;
-}
-
-static bool
-want_relations(struct conf_wanted *wanted, profile_t profile, const char **names, size_t depth,
-               enum conf_rule (*rule_of)(const char *relation), struct error *err)
-{
-    char **list = NULL;
-    bool ok = true;
-
-    if (profile_get_relation_names(profile, names, &list) != 0)
-        return true;
-    for (char **p = list; ok && p != NULL && *p != NULL; p++) {
-        names[depth] = *p;
-        names[depth + 1] = NULL;
-        ok = conf_want(wanted, profile, names, rule_of(*p), err);
-    }
-    names[depth] = NULL;
-    profile_free_list(list);
-    return ok;
-}
-
-/* NAMES has room for CONF_DEPTH names and an end; DEPTH of them are set. */
-static bool
-want_tree(struct conf_wanted *wanted, profile_t profile, const char **names, size_t depth,
-          enum conf_rule (*rule_of)(const char *relation), struct error *err)
-{
-    char **list = NULL;
-    bool ok = true;
-
-    if (depth >= CONF_DEPTH)
-        return error_set(err, ERROR_REFUSED, "cannot merge [%s] %s: it is nested too deeply",
-                         names[0], names[1]);
-    if (!want_relations(wanted, profile, names, depth, rule_of, err))
-        return false;
-    if (profile_get_subsection_names(profile, names, &list) != 0)
-        return true;
-    for (char **p = list; ok && p != NULL && *p != NULL; p++) {
-        names[depth] = *p;
-        names[depth + 1] = NULL;
-        ok = want_tree(wanted, profile, names, depth + 1, rule_of, err);
-    }
-    names[depth] = NULL;
-    profile_free_list(list);
-    return ok;
-}
-
-bool
-conf_want_below(struct conf_wanted *wanted, profile_t profile, const char *const *names,
-                enum conf_rule (*rule_of)(const char *relation), struct error *err)
-{
-    const char *path[CONF_DEPTH + 2] = { NULL };
-    size_t depth = 0;
-
-    for (; depth < CONF_DEPTH && names[depth] != NULL; depth++)
-        path[depth] = names[depth];
-    return want_tree(wanted, profile, path, depth, rule_of, err);
 }

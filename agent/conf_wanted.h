@@ -41,19 +41,13 @@ bool conf_open_text(const char *what, const char *text, size_t len, bool lone, p
                     int *fd, struct error *err);
 void conf_close(profile_t profile, int fd);
 
-/* Add all relations of PROFILE below NAMES (ended by NULL), with subsections, each with the rule
- * that RULE_OF says for its own name. */
-bool conf_want_below(struct conf_wanted *wanted, profile_t profile, const char *const *names,
-                     enum conf_rule (*rule_of)(const char *relation), struct error *err);
-
 /* Add relation NAMES of PROFILE, if it has it. */
 bool conf_want(struct conf_wanted *wanted, profile_t profile, const char *const *names,
                enum conf_rule rule, struct error *err);
 void conf_wanted_free(struct conf_wanted *wanted);
 
-/* Take the relations out of WANTED that DROP says so of, by their own name and values. */
-void conf_leave_out(struct conf_wanted *wanted,
-                    bool (*drop)(const char *relation, char *const *values));
+/* Take the relations out of WANTED that DROP says so of. */
+void conf_leave_out(struct conf_wanted *wanted, bool (*drop)(const struct conf_relation *relation));
 
 /* libprofile's CODE for WHAT as an error. Returns false. */
 bool conf_failed(const char *what, long code, struct error *err);

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define DEFAULT_FILE "/etc/krb5.conf"
+
 enum { TIMEOUT_MS = 20 * 1000 };
 
 struct question {
@@ -19,20 +21,53 @@ struct question {
     json_t *answer;
 };
 
-/* Let the first file of the list in environment variable NAME be one with CONTENT, in memory: open
- * until this process ends. */
+/* In front of every krb5.conf that the child reads: no plugin of any kind is loaded by its
+ * contexts, whatever a file names. (The * makes libprofile look no further.) */
+static const char no_plugins[] = "[plugins]*\n\tnone = none\n"
+                                 "[libdefaults]\n\tplugin_base_dir* = /dev/null/none\n";
+
+/* A file with CONTENT in memory, open until this process ends: its name into NAME. */
+static bool
+put_in_memory(const void *content, size_t len, char *name, size_t size, struct error *err)
+{
+    int fd = memfd_create("conf", MFD_CLOEXEC);
+
+    if (fd < 0 || write(fd, content, len) != (ssize_t)len)
+        return error_set(err, ERROR_INTERNAL, "cannot put a configuration in memory");
+    snprintf(name, size, "/proc/self/fd/%d", fd);
+    return true;
+}
+
+/* Let the first file of the list in environment variable NAME be one with CONTENT, in memory. */
 static bool
 set_first(const char *name, const struct buffer *content, struct error *err)
 {
     const char *list = getenv(name), *rest = list == NULL ? NULL : strchr(list, ':');
-    int fd = memfd_create("conf", MFD_CLOEXEC);
-    char *value;
+    char file[64], *value;
     bool ok;
 
-    if (fd < 0 || write(fd, content->data, content->len) != (ssize_t)content->len ||
-        asprintf(&value, "/proc/self/fd/%d%s", fd, rest == NULL ? "" : rest) < 0)
-        return error_set(err, ERROR_INTERNAL, "cannot put a configuration in memory");
+    if (!put_in_memory(content->data, content->len, file, sizeof(file), err))
+        return false;
+    if (asprintf(&value, "%s%s", file, rest == NULL ? "" : rest) < 0)
+        return error_memory(err);
     ok = setenv(name, value, 1) == 0 || error_memory(err);
+    free(value);
+    return ok;
+}
+
+/* Put no_plugins before the files of KRB5_CONFIG. */
+static bool
+forbid_plugins(struct error *err)
+{
+    const char *list = getenv("KRB5_CONFIG");
+    char file[64], *value;
+    bool ok;
+
+    if (!put_in_memory(no_plugins, strlen(no_plugins), file, sizeof(file), err))
+        return false;
+    if (asprintf(&value, "%s:%s", file, list == NULL ? DEFAULT_FILE : list) < 0)
+        return error_memory(err);
+    ok = setenv("KRB5_CONFIG", value, 1) == 0 || error_memory(err);
     free(value);
     return ok;
 }
@@ -67,7 +102,7 @@ ask(void *arg, struct forked_outlet *outlet, struct error *err)
 
     if ((q->krb5_conf != NULL && !set_first("KRB5_CONFIG", q->krb5_conf, err)) ||
         (q->kdc_conf != NULL && !set_first("KRB5_KDC_PROFILE", q->kdc_conf, err)) ||
-        !realm_load(q->realm, &r, err))
+        !forbid_plugins(err) || !realm_load(q->realm, &r, err))
         return false;
     answer = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "conf_dir",
                        r->conf_dir, "data_dir", r->data_dir, "kdc_conf", r->kdc_conf, "kpropd_acl",
@@ -116,5 +151,5 @@ enroll_krb5_conf(void)
     const char *list = secure_getenv("KRB5_CONFIG");
 
     return list != NULL && list[0] == '/' ? strndup(list, strcspn(list, ":"))
-                                          : strdup("/etc/krb5.conf");
+                                          : strdup(DEFAULT_FILE);
 }

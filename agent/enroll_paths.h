@@ -16,7 +16,7 @@
  * (NULL: what they have): an object of strings "conf_dir", "data_dir", "kdc_conf", "kpropd_acl",
  * "stash", "master_key", "backend", "database", "spool", "keytab", and "lets_in", the principal
  * that the agent lets in without an access list (null: none). Owned by the caller. Asked in a
- * child, whose environment names files in memory.
+ * child, whose environment names files in memory, and which loads no plugin that any file names.
  */
 bool enroll_paths_read(const char *realm, const struct buffer *krb5_conf,
                        const struct buffer *kdc_conf, json_t **paths, struct error *err);

@@ -228,6 +228,45 @@ plan_configuration(struct planner *p, struct error *err)
 
 /* --- lists of principals --- */
 
+/* A bundle lets hosts of its realm in, by name: no other file, no person, no realm but its own. */
+static bool
+names_host(const struct planner *p, const char *line)
+{
+    const char *at = strrchr(line, '@');
+
+    return strncmp(line, "host/", 5) == 0 && at != NULL && at > line + 5 &&
+           (size_t)(at - line) == strcspn(line, "@") &&
+           strcspn(line + 5, "/\\") >= (size_t)(at - line - 5) &&
+           strcmp(at + 1, part(p, BUNDLE_REALM)) == 0;
+}
+
+/* Are all lines of the bundle's lists such names? */
+static bool
+check_lists(const struct planner *p, struct error *err)
+{
+    static const enum bundle_part lists[] = { BUNDLE_KPROPD_ACL, BUNDLE_AGENT_ACL };
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        const char *text = part(p, lists[i]);
+        char line[1024];
+
+        for (size_t len; *text != '\0'; text += len + (text[len] == '\n')) {
+            len = strcspn(text, "\n");
+            snprintf(line, sizeof(line), "%.*s", (int)len, text);
+            line[strcspn(line, " \t\r")] = '\0';
+            if (line[0] == '#' || len == 0 || (len < sizeof(line) && names_host(p, line)))
+                continue;
+            error_set(
+                err, ERROR_REFUSED,
+                "cannot take the bundle: it lets in '%.64s', which is no host of its realm %s",
+                line, part(p, BUNDLE_REALM));
+            return error_hint(err, "Whom else to let in, write into the agent's or kpropd's access "
+                                   "list of this host by hand");
+        }
+    }
+    return true;
+}
+
 /* Plan file PATH to have all lines of TEXT. */
 static bool
 plan_lines(struct planner *p, const char *what, const char *path, mode_t folder_mode,
@@ -453,7 +492,7 @@ plan_stash(struct planner *p, struct error *err)
     keep_from_others(t);
     if (!t->exists)
         return true;
-    /* A key_stash_file of the bundle's may name any file here. */
+    /* Where it is, this host's own configuration says; what is there need not be a stash. */
     if (!known && !p->replace) {
         t->action = ENROLL_CONFLICT;
         snprintf(t->detail, sizeof(t->detail), "it is no stash file of %s",
@@ -504,7 +543,8 @@ enroll_plan_make(struct bundle *bundle, const struct settings *settings, bool re
     snprintf(plan->host_principal, sizeof(plan->host_principal), "host/%s@%s",
              part(&p, BUNDLE_HOST), part(&p, BUNDLE_REALM));
     /* Reading the keytab has to wait for its lock, and trying a stash takes a while. */
-    return plan_configuration(&p, err) && plan_stash(&p, err) && plan_keytabs(&p, err) &&
+    return check_lists(&p, err) && plan_configuration(&p, err) && plan_stash(&p, err) &&
+           plan_keytabs(&p, err) &&
            plan_lines(&p, "kpropd's access list", path_of(&p, "kpropd_acl"), 0700,
                       part(&p, BUNDLE_KPROPD_ACL), err) &&
            plan_agent_acl(&p, err) && plan_services(&p, err);

@@ -7,6 +7,7 @@
 #include "common/keytab_merge.h"
 #include "common/snapshot.h"
 
+#include <krb5.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,16 +16,26 @@
 
 enum { WALK_TIMEOUT_MS = 600 * 1000, OLD_HEAD = sizeof(uint16_t) + sizeof(uint32_t) };
 
-/* The older format: enctype and length as this machine writes numbers, then the key. */
+/* The older format: enctype and length as this machine writes numbers, then the key, which must be
+ * as long as keys of that enctype are. */
 static bool
 is_old_format(const struct buffer *stash)
 {
+    krb5_context context = NULL;
+    size_t bytes, key = 0;
+    uint16_t enctype;
     uint32_t len;
+    bool known;
 
     if (stash->len <= OLD_HEAD)
         return false;
-    memcpy(&len, stash->data + sizeof(uint16_t), sizeof(len));
-    return stash->len == OLD_HEAD + (size_t)len;
+    memcpy(&enctype, stash->data, sizeof(enctype));
+    memcpy(&len, stash->data + sizeof(enctype), sizeof(len));
+    if (stash->len != OLD_HEAD + (size_t)len || krb5_init_context(&context) != 0)
+        return false;
+    known = krb5_c_valid_enctype(enctype) && krb5_c_keylengths(context, enctype, &bytes, &key) == 0;
+    krb5_free_context(context);
+    return known && key > 0 && len == key;
 }
 
 bool

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 /* Is STASH a stash file of MASTER_KEY ("K/M@REALM"), in krb5's format of today (a keytab) or the
- * older one? ERROR_REFUSED if not. */
+ * older one (a key of an enctype that libkrb5 knows, of its length)? ERROR_REFUSED if not. */
 bool enroll_stash_check(const struct buffer *stash, const char *master_key, struct error *err);
 
 enum enroll_stash_verdict {

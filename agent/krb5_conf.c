@@ -1,7 +1,9 @@
 /* krb5_conf - see krb5_conf.h. Which relations there are: krb5.conf(5), kdc.conf(5). */
 #include "agent/krb5_conf.h"
+#include "agent/conf_allowed.h"
 #include "common/files.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,38 +13,11 @@
 #define DEBIAN_TEMPLATE "/usr/share/kerberos-configs/krb5.conf.template"
 
 static bool
-is_one_of(const char *name, const char *const *list)
-{
-    for (; *list != NULL; list++) {
-        if (strcmp(name, *list) == 0)
-            return true;
-    }
-    return false;
-}
-
-static enum conf_rule
-krb5_rule(const char *relation)
-{
-    static const char *const lists[] = { "kdc",          "primary_kdc",
-                                         "master_kdc",   "auth_to_local",
-                                         "http_anchors", "pkinit_anchors",
-                                         "pkinit_pool",  "kpasswd_server",
-                                         "sitename",     NULL };
-
-    return is_one_of(relation, lists) ? CONF_LIST : CONF_SINGLE;
-}
-
-/* Both hosts must find the same names, and allow the same keys. */
-static const char *const alike[] = {
-    "allow_weak_crypto",         "allow_rc4", "allow_des3", "permitted_enctypes",
-    "dns_canonicalize_hostname", "rdns",      NULL
-};
-
-static bool
 want_libdefaults(struct conf_wanted *wanted, profile_t bundle, const char *realm,
                  enum conf_rule rule, struct error *err)
 {
-    const char *names[] = { "libdefaults", "default_realm", NULL };
+    const char *names[] = { "libdefaults", "default_realm", NULL }, *section[] = { names[0], NULL };
+    size_t first = wanted->count;
     char *value = NULL;
     bool ok = true;
 
@@ -50,10 +25,9 @@ want_libdefaults(struct conf_wanted *wanted, profile_t bundle, const char *realm
         strcmp(value, realm) == 0)
         ok = conf_want(wanted, bundle, names, rule, err);
     profile_release_string(value);
-    for (size_t i = 0; ok && alike[i] != NULL; i++) {
-        names[1] = alike[i];
-        ok = conf_want(wanted, bundle, names, rule, err);
-    }
+    ok = ok && conf_want_allowed(wanted, bundle, section, conf_krb5_defaults, err);
+    for (size_t i = first; i < wanted->count; i++)
+        wanted->list[i].rule = rule;
     return ok;
 }
 
@@ -70,7 +44,8 @@ want_domains(struct conf_wanted *wanted, profile_t bundle, const char *realm, st
         char *value = NULL;
 
         names[1] = *p;
-        if (profile_get_string(bundle, names[0], *p, NULL, NULL, &value) == 0 && value != NULL &&
+        if (conf_is_domain(*p) &&
+            profile_get_string(bundle, names[0], *p, NULL, NULL, &value) == 0 && value != NULL &&
             strcmp(value, realm) == 0)
             ok = conf_want(wanted, bundle, names, CONF_SINGLE, err);
         profile_release_string(value);
@@ -167,84 +142,11 @@ krb5_conf_plan(const char *path, const char *template, const char *text, const c
     if (is_untouched(path, template != NULL ? template : DEBIAN_TEMPLATE))
         rule = CONF_YIELDS;
     ok = want_libdefaults(&wanted, bundle, realm, rule, err) &&
-         conf_want_below(&wanted, bundle, section, krb5_rule, err) &&
+         conf_want_allowed(&wanted, bundle, section, conf_krb5_realm, err) &&
          want_domains(&wanted, bundle, realm, err) && need_realm(&wanted, what, realm, err) &&
          conf_merge(path, &wanted, replace, plan, err);
-    if (ok && plan->result == CONF_NEW) {
-        buffer_reset(&plan->text);
-        ok = buffer_add_string(&plan->text, text) || error_memory(err);
-    }
     conf_wanted_free(&wanted);
     conf_close(bundle, fd);
-    return ok;
-}
-
-/* A file that is there already stays where it is. */
-static enum conf_rule
-kdc_rule(const char *relation)
-{
-    static const char *const paths[] = { "database_name",  "acl_file",       "key_stash_file",
-                                         "dict_file",      "admin_keytab",   "iprop_logfile",
-                                         "kadmind_listen", "kpasswd_listen", "iprop_listen",
-                                         "kdc_listen",     "kdc_tcp_listen", NULL };
-
-    return is_one_of(relation, paths) ? CONF_OURS : CONF_SINGLE;
-}
-
-static enum conf_rule
-always_ours(const char *relation)
-{
-    (void)relation;
-    return CONF_OURS;
-}
-
-/* Is PATH in FOLDER? Then the rest of it, with its slash. */
-static const char *
-below(const char *path, const char *folder)
-{
-    size_t len = strlen(folder);
-
-    return strncmp(path, folder, len) == 0 && path[len] == '/' ? path + len : NULL;
-}
-
-/* On RHEL both folders are one: then the file's kind decides where it goes. */
-static bool
-move_path(char **value, const char *relation, const struct kdc_folders *primary,
-          const struct kdc_folders *here, struct error *err)
-{
-    const char *in_data = below(*value, primary->data_dir);
-    const char *in_conf = below(*value, primary->conf_dir);
-    bool is_conf = strcmp(relation, "acl_file") == 0 || strcmp(relation, "key_stash_file") == 0 ||
-                   strcmp(relation, "admin_keytab") == 0 || strcmp(relation, "dict_file") == 0;
-    char *moved;
-
-    if (in_data != NULL && in_conf != NULL)
-        *(is_conf ? &in_data : &in_conf) = NULL;
-    if (in_data == NULL && in_conf == NULL)
-        return true;
-    if (asprintf(&moved, "%s%s", in_data != NULL ? here->data_dir : here->conf_dir,
-                 in_data != NULL ? in_data : in_conf) < 0)
-        return error_memory(err);
-    free(*value);
-    *value = moved;
-    return true;
-}
-
-static bool
-move_paths(struct conf_wanted *wanted, const struct kdc_folders *primary,
-           const struct kdc_folders *here, struct error *err)
-{
-    bool ok = true;
-
-    for (size_t i = 0; ok && i < wanted->count; i++) {
-        struct conf_relation *r = &wanted->list[i];
-        size_t depth = 0;
-
-        while (r->names[depth + 1] != NULL)
-            depth++;
-        for (char **value = r->values; ok && *value != NULL; value++)
-            ok = move_path(value, r->names[depth], primary, here, err);
-    }
     return ok;
 }
 
@@ -273,15 +175,10 @@ names_address(const char *value)
 
 /* The addresses on which the primary listens are its own: with them no KDC would start here. */
 static bool
-is_its_own(const char *relation, char *const *values)
+is_its_own(const struct conf_relation *r)
 {
-    static const char *const relations[] = { "kdc_listen",     "kdc_tcp_listen",
-                                             "kdc_ports",      "kdc_tcp_ports",
-                                             "kadmind_listen", "kpasswd_listen",
-                                             "iprop_listen",   NULL };
-
-    for (; is_one_of(relation, relations) && *values != NULL; values++) {
-        if (names_address(*values))
+    for (char *const *value = r->values; *value != NULL; value++) {
+        if (conf_kind_of(r) == CONF_LISTEN && names_address(*value))
             return true;
     }
     return false;
@@ -298,9 +195,26 @@ want_module(struct conf_wanted *wanted, profile_t bundle, const char *realm, str
     if (profile_get_string(bundle, "realms", realm, "database_module", realm, &module) != 0)
         return error_memory(err);
     names[1] = module;
-    ok = conf_want_below(wanted, bundle, names, kdc_rule, err);
+    ok = conf_want_allowed(wanted, bundle, names, conf_kdc_module, err);
     profile_release_string(module);
     return ok;
+}
+
+/* The kdc.conf that is here, for what it names itself; *OWN is NULL where there is none. */
+static bool
+open_own(const char *path, profile_t *own, struct error *err)
+{
+    const_profile_filespec_t files[] = { path, NULL };
+    long code;
+
+    *own = NULL;
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return true;
+    code = profile_init(files, own);
+    if (code == 0)
+        return true;
+    *own = NULL;
+    return conf_failed(path, code, err);
 }
 
 bool
@@ -309,21 +223,23 @@ kdc_conf_plan(const char *path, const char *text, const char *realm,
               struct conf_plan *plan, struct error *err)
 {
     const char *section[] = { "realms", realm, NULL }, *defaults[] = { "kdcdefaults", NULL };
-    const char *db[] = { "dbdefaults", NULL };
     struct conf_wanted wanted = { NULL, 0 };
-    profile_t bundle;
+    profile_t bundle, own = NULL;
     bool ok;
     int fd;
 
     memset(plan, 0, sizeof(*plan));
     if (!conf_open_text("the bundle's kdc.conf", text, strlen(text), true, &bundle, &fd, err))
         return false;
-    ok = conf_want_below(&wanted, bundle, defaults, always_ours, err) &&
-         conf_want_below(&wanted, bundle, section, kdc_rule, err) &&
-         conf_want_below(&wanted, bundle, db, always_ours, err) &&
-         want_module(&wanted, bundle, realm, err) && move_paths(&wanted, primary, here, err);
+    ok = conf_want_allowed(&wanted, bundle, defaults, conf_kdc_defaults, err) &&
+         conf_want_allowed(&wanted, bundle, section, conf_kdc_realm, err) &&
+         want_module(&wanted, bundle, realm, err) &&
+         conf_places_move(&wanted, primary, here, err) && open_own(path, &own, err) &&
+         conf_places_check(&wanted, own, path, here, err);
     conf_leave_out(&wanted, is_its_own);
     ok = ok && conf_merge(path, &wanted, replace, plan, err);
+    if (own != NULL)
+        profile_release(own);
     conf_wanted_free(&wanted);
     conf_close(bundle, fd);
     return ok;

@@ -151,6 +151,24 @@ static const struct refusal table[REFUSALS] = {
                                       "set-hostname)",
                                       "the further addresses of REPLICA",
                                       "test_kprop_cannot_be_held" } } },
+    [REFUSAL_BUNDLE_PATH] = { .id = "bundle-path",
+                              .says = "it is outside of this host's folders",
+                              .why = "A primary that somebody has taken over must not choose which "
+                                     "files of its replicas are written and read.",
+                              .ways = { { "replica",
+                                          "write the line that the message ends with into its "
+                                          "kdc.conf, and enrol it again",
+                                          "that file is the KDC's from then on",
+                                          "test_a_path_of_the_primary_s_own" } } },
+    [REFUSAL_BUNDLE_LIBRARY] = { .id = "bundle-library",
+                                 .says = "it is neither db2 nor klmdb",
+                                 .why = "krb5kdc runs whatever library kdc.conf names, as root.",
+                                 .ways = { { "replica",
+                                             "if the library is known to be good, write the line "
+                                             "that the message ends with into its kdc.conf, and "
+                                             "enrol it again",
+                                             "krb5kdc runs that library's code",
+                                             "test_a_library_of_another_name" } } },
 };
 
 const struct refusal *

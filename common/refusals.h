@@ -28,6 +28,8 @@ enum refusal_id {
     REFUSAL_RENAMED,
     REFUSAL_AGENTLESS,
     REFUSAL_UNBOUND,
+    REFUSAL_BUNDLE_PATH,
+    REFUSAL_BUNDLE_LIBRARY,
     REFUSALS, /* their number */
 };
 

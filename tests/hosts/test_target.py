@@ -3,6 +3,8 @@ import pytest
 
 pytestmark = pytest.mark.usefixtures("packages")
 
+NEEDS = {"remctl-client": "test_other_keys_open_nothing*"}
+
 AGENT = "kpropctl-agent"
 OURS = "host/kdc2.lab.test@LAB.TEST"
 

@@ -73,6 +73,69 @@ test_paths(void **state)
     buffer_free(&broken);
 }
 
+/* A library that leaves a file "loaded" in FOLDER when it is loaded. */
+static void
+make_module(const char *folder, char *module, size_t size)
+{
+    char command[256], source[64];
+    FILE *file;
+
+    snprintf(module, size, "%s/evil.so", folder);
+    snprintf(source, sizeof(source), "%s/evil.c", folder);
+    file = fopen(source, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "#include <fcntl.h>\n__attribute__((constructor)) static void f(void)\n"
+            "{ open(\"%s/loaded\", O_CREAT | O_WRONLY, 0600); }\n",
+            folder);
+    fclose(file);
+    snprintf(command, sizeof(command), "cc -shared -fPIC -o %s %s", module, source);
+    assert_int_equal(system(command), 0);
+}
+
+/* Planning loads no plugin, whichever way a file names it. */
+static void
+test_no_plugins(void **state)
+{
+    static const char *const ways[] = {
+        "[plugins]\n hostrealm = {\n  module = evil:@\n }\n",
+        "[plugins]*\n hostrealm = {\n  module* = evil:@\n  enable_only = evil\n }\n",
+        "[plugins]\n ccselect = {\n  module = evil:@\n }\n localauth = {\n  module = evil:@\n "
+        "}\n",
+        "[libdefaults]\n plugin_base_dir = @\n[plugins]\n hostrealm = {\n  module = "
+        "evil:evil.so\n }\n",
+    };
+    char folder[] = "/tmp/test_enroll.XXXXXX", module[64], loaded[64], command[128];
+    struct buffer krb5;
+    struct error err;
+    json_t *paths;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    make_module(folder, module, sizeof(module));
+    snprintf(loaded, sizeof(loaded), "%s/loaded", folder);
+    for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+        const char *what = strstr(ways[i], "plugin_base_dir") != NULL ? folder : module;
+
+        buffer_init(&krb5, 4096);
+        for (const char *c = ways[i]; *c != '\0'; c++) {
+            if (*c == '@')
+                buffer_add_string(&krb5, what);
+            else
+                buffer_add_u8(&krb5, (uint8_t)*c);
+        }
+        assert_true(buffer_add_string(&krb5, KRB5));
+        assert_true(enroll_paths_read("NEW.TEST", &krb5, NULL, &paths, &err));
+        assert_string_equal(text_of(paths, "lets_in"), "host/kdc1.new.test@NEW.TEST");
+        if (access(loaded, F_OK) == 0)
+            fail_msg("loaded by:\n%s", buffer_string(&krb5));
+        json_decref(paths);
+        buffer_free(&krb5);
+    }
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void
 test_krb5_conf(void **state)
 {
@@ -162,6 +225,12 @@ test_stash(void **state)
     memcpy(old + sizeof(uint16_t), &length, sizeof(length));
     assert_true(is_stash(old, sizeof(old)));
     assert_false(is_stash(old, sizeof(old) - 1));
+    old[0] = 17; /* its keys have 16 bytes */
+    assert_false(is_stash(old, sizeof(old)));
+    old[0] = 99; /* nobody knows it */
+    assert_false(is_stash(old, sizeof(old)));
+    old[0] = 0;
+    assert_false(is_stash(old, sizeof(old)));
     assert_false(is_stash("no stash at all", 15));
     assert_false(is_stash("x", 1));
 }
@@ -171,6 +240,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_no_plugins),
         cmocka_unit_test(test_krb5_conf),
         cmocka_unit_test(test_stash),
     };

@@ -14,6 +14,15 @@
 
 #include <cmocka.h>
 
+/* What a bundle's krb5.conf must bring nothing of: other realms, and whatever is not in the list.
+ */
+#define UNWANTED                                                                                   \
+    "[plugins]\n\thostrealm = {\n\t\tmodule = x:/tmp/evil.so\n\t}\n"                               \
+    "[logging]\n\tkdc = FILE:/etc/cron.d/kdc\n\tdefault = DEVICE=/etc/passwd\n"                    \
+    "[appdefaults]\n\tpam = {\n\t\tmappings = (.*) root\n\t}\n[capaths]\n\tA = {\n\t\tB = .\n"     \
+    "\t}\n[dbmodules]\n\tdb_module_dir = /tmp\n[otp]\n\tDEFAULT = {\n\t\tsecret = /etc/shadow\n"   \
+    "\t}\n[kdc]\n\tx = y\n"
+
 #define BUNDLE                                                                                     \
     "[libdefaults]\n\tdefault_realm = LAB.TEST\n\trdns = false\n\tticket_lifetime = 1h\n"          \
     "[realms]\n\tLAB.TEST = {\n\t\tkdc = kdc1.lab.test\n\t\tkdc = kdc2.lab.test\n"                 \
@@ -142,9 +151,61 @@ test_new(void **state)
 {
     char *text = plan_krb5(*state, false, CONF_NEW);
 
-    assert_string_equal(text, BUNDLE);
+    assert_string_equal(text,
+                        "[libdefaults]\n\tdefault_realm = LAB.TEST\n\trdns = false\n\n[realms]\n"
+                        "\tLAB.TEST = {\n\t\tadmin_server = kdc1.lab.test\n"
+                        "\t\tkdc = kdc1.lab.test\n\t\tkdc = kdc2.lab.test\n\t}\n\n"
+                        "[domain_realm]\n\t.lab.test = LAB.TEST\n");
     free(text);
     assert_null(plan_krb5(*state, false, CONF_SAME));
+}
+
+static char *
+text_of(const struct folder *f, const char *bundle)
+{
+    struct conf_plan plan;
+    struct error err;
+    char *text;
+
+    error_clear(&err);
+    if (!krb5_conf_plan(f->file, f->template, bundle, "LAB.TEST", false, &plan, &err))
+        fail_msg("%s", err.text);
+    text = strdup(buffer_string(&plan.text));
+    assert_non_null(text);
+    conf_plan_free(&plan);
+    return text;
+}
+
+/* One list for a file that is there and for a new one. */
+static void
+test_only_what_is_listed(void **state)
+{
+    static const char bundle[] =
+        "[libdefaults]\n\tplugin_base_dir = /tmp\n\tdefault_keytab_name = /etc/x\n"
+        "\tdefault_realm = LAB.TEST\n\tdefault_ccache_name = FILE:/etc/cron.d/x\n"
+        "[realms]\n\tLAB.TEST = {\n\t\tkdc = k\n\t\tadmin_server = k\n"
+        "\t\tauth_to_local = RULE:[1:$1](.*)s/.*/root/\n\t\tauth_to_local = DEFAULT\n"
+        "\t\tauth_to_local_names = {\n\t\t\tmallory = root\n\t\t}\n"
+        "\t\tpkinit_anchors = FILE:/tmp/ca\n\t\thttp_anchors = FILE:/tmp/ca\n"
+        "\t\tdatabase_name = /etc/cron.d/x\n\t\tkey_stash_file = /etc/cron.d/y\n\t}\n"
+        "[domain_realm]\n\t.lab.test = LAB.TEST\n\t$(x) = LAB.TEST\n" UNWANTED;
+    static const char *const bad[] = { "evil",    "plugin", "cron.d", "tmp",    "root",   "mallory",
+                                       "auth_to", "anchor", "keytab", "ccache", "DEVICE", "$(x)",
+                                       "capaths", "dbmod",  "otp",    "shadow" };
+    const struct folder *f = *state;
+
+    for (int there = 0; there <= 1; there++) {
+        char *text;
+
+        if (there)
+            put(f->file, "[libdefaults]\n\tforwardable = true\n");
+        text = text_of(f, bundle);
+        assert_has(text, "kdc = k\n");
+        assert_has(text, ".lab.test = LAB.TEST");
+        for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+            assert_lacks(text, bad[i]);
+        free(text);
+    }
 }
 
 /* Comments and other realms stay; only what is missing comes; and once it is there, nothing. */
@@ -152,7 +213,7 @@ static void
 test_missing_is_added(void **state)
 {
     const struct folder *f = *state;
-    const char *kdc[] = { "realms", "LAB.TEST", "auth_to_local_names", "root", NULL };
+    const char *server[] = { "realms", "LAB.TEST", "admin_server", NULL };
     char *text;
 
     put(f->file,
@@ -169,7 +230,8 @@ test_missing_is_added(void **state)
     assert_lacks(text, "OTHER.TEST");
     assert_lacks(text, "ticket_lifetime");
     assert_lacks(text, "\tkdc = kdc2.lab.test");
-    assert_value(f->file, kdc, "admin");
+    assert_lacks(text, "auth_to_local");
+    assert_value(f->file, server, "kdc1.lab.test");
     free(text);
     assert_null(plan_krb5(f, false, CONF_SAME));
 }
@@ -271,6 +333,8 @@ test_refused(void **state)
              "include /etc/shadow\n" BUNDLE);
     refuse_text(f, text, "includes");
     refuse_text(f, "module /tmp/evil.so:x\n", "includes");
+    refuse_text(f, "module\t/tmp/evil.so:x\n" BUNDLE, "includes");
+    refuse_text(f, BUNDLE "[libdefaults]\ninclude /tmp/evil.conf\n", "includes");
     refuse_text(f, "[realms]\n\tOTHER.TEST = {\n\t\tkdc = x\n\t}\n", "nothing of realm");
     refuse_text(f, "[realms]\n\tLAB.TEST = {\n\t\tkdc : x\n\t}\n", "cannot read");
     put(f->file, "[realms]\n}\n");
@@ -280,10 +344,11 @@ test_refused(void **state)
 static void
 test_values_are_quoted(void **state)
 {
-    static const char bundle[] = "[realms]\n\tLAB.TEST = {\n\t\tkdc = k\n\t\ta = \" b\\\"\\\\ \"\n"
-                                 "\t\tempty = \"\"\n\t\tbrace = \"{\"\n\t}\n";
+    static const char bundle[] =
+        "[realms]\n\tLAB.TEST = {\n\t\tkdc = k\n\t\tadmin_server = \" b\\\"\\\\ \"\n"
+        "\t\tdefault_domain = \"\"\n\t\tsitename = \"{\"\n\t}\n";
     const struct folder *f = *state;
-    const char *names[] = { "realms", "LAB.TEST", "a", NULL };
+    const char *names[] = { "realms", "LAB.TEST", "admin_server", NULL };
     struct conf_plan plan;
     struct error err;
 
@@ -292,9 +357,9 @@ test_values_are_quoted(void **state)
     put(f->file, buffer_string(&plan.text));
     conf_plan_free(&plan);
     assert_value(f->file, names, " b\"\\ ");
-    names[2] = "empty";
+    names[2] = "default_domain";
     assert_value(f->file, names, "");
-    names[2] = "brace";
+    names[2] = "sitename";
     assert_value(f->file, names, "{");
 }
 
@@ -304,7 +369,8 @@ test_kdc_conf(void **state)
     static const char bundle[] =
         "[kdcdefaults]\n\tkdc_ports = 88\n[realms]\n\tLAB.TEST = {\n"
         "\t\tdatabase_module = fast\n\t\tacl_file = /etc/krb5kdc/kadm5.acl\n"
-        "\t\tkey_stash_file = /etc/krb5kdc/stash\n\t\tmax_life = 10h\n\t\tdict_file = /usr/dict\n"
+        "\t\tkey_stash_file = /etc/krb5kdc/stash\n\t\tmax_life = 10h\n"
+        "\t\tdict_file = /var/lib/krb5kdc/dict\n\t\tiprop_enable = true\n"
         "\t}\n[dbmodules]\n\tfast = {\n\t\tdb_library = db2\n"
         "\t\tdatabase_name = /var/lib/krb5kdc/lab/principal\n\t}\n\tslow = {\n\t\tx = y\n\t}\n";
     const struct kdc_folders debian = { "/var/lib/krb5kdc", "/etc/krb5kdc" };
@@ -319,7 +385,9 @@ test_kdc_conf(void **state)
     text = buffer_string(&plan.text);
     assert_has(text, "acl_file = /var/kerberos/krb5kdc/kadm5.acl\n");
     assert_has(text, "database_name = /var/kerberos/krb5kdc/lab/principal\n");
-    assert_has(text, "dict_file = /usr/dict\n");
+    assert_has(text, "dict_file = /var/kerberos/krb5kdc/dict\n");
+    assert_lacks(text, "iprop");
+    assert_lacks(text, "key_stash_file"); /* where it is, this host says */
     assert_has(text, "kdc_ports = 88\n");
     assert_lacks(text, "slow");
     conf_plan_free(&plan);
@@ -388,6 +456,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_new, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_only_what_is_listed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_is_added, setup, teardown),
         cmocka_unit_test_setup_teardown(test_conflict, setup, teardown),
         cmocka_unit_test_setup_teardown(test_default_realm, setup, teardown),
