@@ -24,7 +24,8 @@ def pytest_addoption(parser):
     group = parser.getgroup("tiers")
     group.addoption("--release", default="bookworm", help="the Debian release of the hosts")
     group.addoption("--tier", default="run", choices=["run", "long", "quick"],
-                    help="'run': the tests that are not marked long; 'long': all; 'quick': those that stand for a package")
+                    help="'run': the tests that are not marked long; 'long': all; "
+                         "'quick': those that stand for a package")
     group.addoption("--sample", default=None, metavar="SEED/N", help="also N tests of the long tier, by this seed")
     group.addoption("--shard", default="1/1", metavar="K/N", help="only the K-th of N parts of the tests")
     group.addoption("--passed", default=None, metavar="FILE",
@@ -71,8 +72,8 @@ def pytest_collection_modifyitems(config, items):
 def standing_for_packages(items):
     """For each package that a file needs the first test that it names; and all of those marked quick."""
     chosen = [item for item in items if item.get_closest_marker("quick")]
-    wanted = {(item.module.__name__, name) for item in items
-              for name in [*getattr(item.module, "NEEDS", {}).values(), *getattr(item.module, "MACHINE_NEEDS", {}).values()]}
+    wanted = {(item.module.__name__, name) for item in items for kind in ("NEEDS", "MACHINE_NEEDS")
+              for name in getattr(item.module, kind, {}).values()}
     for module, name in sorted(wanted):
         one = [item for item in items if item.module.__name__ == module and fnmatch.fnmatchcase(item.name, name)]
         if not one:
@@ -93,6 +94,14 @@ def pytest_runtest_makereport(item, call):
     if passed and report.when == "call" and report.passed:
         with open(passed, "a", encoding="utf-8") as file:
             file.write(item.nodeid + "\n")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    """A failure is named when it happens, not only at the end of a long run (in the process that reports)."""
+    if report.failed and not os.environ.get("PYTEST_XDIST_WORKER"):
+        reason = str(report.longrepr).strip().splitlines()[-1:] or [""]
+        print(f"\nFAILED {report.nodeid} ({report.when}): {reason[0][:300]}", flush=True)
 
 
 def lab_of(module, release):
