@@ -284,6 +284,15 @@ realm_free(struct realm *realm)
     free(realm);
 }
 
+/* Debian's package of the program alone: a wrong one may stop a daemon that it conflicts with. */
+static const char *
+package_of(const char *program)
+{
+    if (strcmp(program, "kprop") == 0)
+        return "krb5-admin-server";
+    return strcmp(program, "kpropd") == 0 ? "krb5-kpropd" : "krb5-kdc";
+}
+
 bool
 realm_find_program(const char *name, char *path, size_t size, struct error *err)
 {
@@ -296,6 +305,6 @@ realm_find_program(const char *name, char *path, size_t size, struct error *err)
     }
     path[0] = '\0';
     error_set(err, ERROR_FAILED, "cannot find %s in /usr/sbin and the like", name);
-    return error_hint(err, "install MIT Kerberos' server programs (Debian: krb5-kdc, "
-                           "krb5-kpropd; RHEL: krb5-server)");
+    return error_hint(err, "install MIT Kerberos' server programs (Debian: %s; RHEL: krb5-server)",
+                      package_of(name));
 }

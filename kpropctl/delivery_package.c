@@ -21,16 +21,26 @@ enum {
 static const struct kind {
     const char *suffix;
     const char *magic;
+    /* What a replica is made of, where `there` fails: our own package brings none of it, for it
+     * starts daemons; here a replica is asked for. */
+    const char *const there[6];
+    const char *const prepare[10];
     const char *const install[10]; /* the file's name comes behind */
     const char *const query[6];    /* likewise: prints NAME VERSION */
 } kinds[] = {
     { ".deb",
       "!<arch>\n",
+      /* A primary's kadmind would be stopped. */
+      { "test", "-x", "/usr/sbin/kpropd", "-o", "-x", "/usr/sbin/kadmind" },
+      { "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "-o",
+        "DPkg::Lock::Timeout=120", "--no-upgrade", "install", "krb5-kdc", "krb5-kpropd" },
       { "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "-o",
         "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold", "install", NULL },
       { "/usr/bin/dpkg-deb", "--show", "--showformat=${Package} ${Version}", NULL } },
     { ".rpm",
       "\xed\xab\xee\xdb",
+      { NULL },
+      { NULL },
       { "dnf", "--assumeyes", "install", NULL },
       { "/usr/bin/rpm", "--query", "--package", "--queryformat=%{NAME} %{VERSION}", NULL } },
 };
@@ -200,7 +210,7 @@ run_step(const struct delivery *d, const char *host, const char *const *command,
 
     for (; command[n] != NULL; n++)
         words[n] = command[n];
-    words[n] = word;
+    words[n] = word; /* or none */
     ok = via_run(d->via, host, &job, &result, err);
     if (ok && result.status != 0)
         ok = step_failed(host, step, &result, err);
@@ -220,6 +230,23 @@ remove_file(const struct delivery *d, const char *host, const char *name)
     subprocess_result_free(&result);
 }
 
+/* What a replica is made of, where the host is none and no primary. */
+static bool
+prepare(const struct delivery *d, const char *host, const struct kind *kind, struct error *err)
+{
+    struct via_job job = { .command = kind->there, .timeout = LOOK_SECONDS };
+    struct subprocess_result result;
+    bool ok, lacking;
+
+    if (kind->there[0] == NULL)
+        return true;
+    ok = via_run(d->via, host, &job, &result, err);
+    lacking = ok && result.status == 1;
+    subprocess_result_free(&result);
+    return ok && (!lacking || run_step(d, host, kind->prepare, NULL, 0, INSTALL_SECONDS,
+                                       "install krb5-kdc and krb5-kpropd", err));
+}
+
 static bool
 bring_and_install(const struct delivery *d, const char *host, const struct kind *kind, int fd,
                   struct error *err)
@@ -231,7 +258,8 @@ bring_and_install(const struct delivery *d, const char *host, const struct kind 
     if (!remote_name(fd, kind, name, sizeof(name), err))
         return false;
     snprintf(of, sizeof(of), "of=%s", name);
-    ok = run_step(d, host, write_file, of, fd, UPLOAD_SECONDS, "write the agent's package", err) &&
+    ok = prepare(d, host, kind, err) &&
+         run_step(d, host, write_file, of, fd, UPLOAD_SECONDS, "write the agent's package", err) &&
          run_step(d, host, kind->install, name, 0, INSTALL_SECONDS, "install the agent's package",
                   err);
     remove_file(d, host, name);

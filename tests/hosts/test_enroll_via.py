@@ -387,7 +387,7 @@ def test_an_older_agent_is_replaced(primary, bare):
     all_in_one(primary, bare, via=log).good()
     told = primary.read("/root/via.log")
     words = [line.split()[0] for line in told.splitlines()]
-    assert words == ["kpropctl-agent", "dd", "env", "rm", "kpropctl-agent"]
+    assert words == ["kpropctl-agent", "test", "dd", "env", "rm", "kpropctl-agent"]
     assert all(c.isalnum() or c in "-_./=:+,@ \n" for c in told), told
 
 

@@ -264,9 +264,9 @@ def test_removal_stops_and_purge_forgets(kdc1, replica):
     kdc1.run("dpkg", "--remove", "kpropctl", timeout=120)
     try:
         assert not kdc1.active(WATCH) and not kdc1.active(TIMER)
-        assert kdc1.out("ls /etc/systemd/system/*.wants | grep kpropctl || true") == ""
         assert kdc1.exists("/var/lib/kpropctl/state.db")
         kdc1.run("dpkg", "--purge", "kpropctl")
+        assert kdc1.out("ls /etc/systemd/system/*.wants | grep kpropctl || true") == ""
         assert not kdc1.exists("/var/lib/kpropctl") and not kdc1.exists("/etc/kpropctl")
     finally:
         deb = sorted(kdc1.lab.packages.glob("kpropctl_*.deb"))[-1]

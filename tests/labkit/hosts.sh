@@ -361,6 +361,16 @@ host_install_late()
     host_install "$1" kpropctl-agent ''
 }
 
+# host_debs HOST PACKAGE…: of its release; they take room in memory, so not all that there are.
+host_debs()
+{
+    local host=$1 root files
+    shift
+    root=$(host_path "$host")
+    files=$(roots_debs "$(host_release "$host")" "$@") || die "cannot download them all: $*"
+    mkdir -p "$root/srv/debs" && cp $files "$root/srv/debs/"
+}
+
 # hosts_save: remember the hosts as they are; hosts_reset [HOST…]: make them so again, faster than a reboot.
 hosts_save()
 {

@@ -153,6 +153,29 @@ roots_available()
     return "$status"
 }
 
+# roots_debs RELEASE PACKAGE…: the files of these packages, downloaded where the cache lost them or never had them.
+roots_debs()
+{
+    local release=$1 debs=$roots_cache/debs/$1 package file missing=() lock
+    shift
+    for package; do
+        ls "$debs/$package"_*.deb >/dev/null 2>&1 || missing+=("$package")
+    done
+    if [ ${#missing[@]} != 0 ]; then
+        roots_have "$release" base || return
+        exec {lock}>"$roots_cache/$release.lock"
+        flock "$lock"
+        unshare --mount --propagation private --pid --fork --kill-child \
+            "$here/labkit/makeroot" --debs "$release" "$(roots_lower "$release" base)" "${missing[@]}" {lock}>&- </dev/null \
+            9>&- || { exec {lock}>&-; return 1; }
+        exec {lock}>&-
+    fi
+    for package; do
+        file=$(ls -t "$debs/$package"_*.deb | head -n 1)
+        echo "$file"
+    done
+}
+
 # The rest is labkit/makeroot's: in a mount and a pid namespace of its own, with $root, the layer over those below it.
 
 # roots_make_base FOLDER RELEASE "PACKAGE …": into the folder itself. A machine's older keys vouch for older releases.
