@@ -19,6 +19,7 @@
 #include "agent/stash.h"
 #include "agent/supervised.h"
 #include "common/backend.h"
+#include "common/capabilities.h"
 #include "common/process.h"
 #include "common/realm.h"
 #include "common/systemd.h"
@@ -457,13 +458,15 @@ facts_security(struct systemd *sd)
 static json_t *
 facts_agent(const struct daemon_load *load)
 {
-    json_t *verbs = json_array(), *limits = json_null();
+    json_t *verbs = json_array(), *capabilities = json_array(), *limits = json_null();
     struct rlimit files;
 
     for (const struct verb *verb = verbs_table(); verb->name != NULL; verb++) {
         if (!verb->console_only)
             json_array_append_new(verbs, json_string(verb->name));
     }
+    for (const struct capability *one = capabilities_table(); one->name != NULL; one++)
+        json_array_append_new(capabilities, json_string(one->name));
     if (load != NULL && getrlimit(RLIMIT_NOFILE, &files) == 0)
         limits = json_pack(
             "{s:I, s:i, s:I, s:o}", "descriptors",
@@ -471,7 +474,8 @@ facts_agent(const struct daemon_load *load)
             "descriptors_needed", (int)load->descriptors_needed, "turned_away",
             (json_int_t)load->turned_away, "turned_away_at",
             load->turned_away_at > 0 ? json_real(load->turned_away_at) : json_null());
-    return json_pack("{s:s, s:o, s:o}", "version", KPC_VERSION, "verbs", verbs, "limits", limits);
+    return json_pack("{s:s, s:o, s:o, s:o}", "version", KPC_VERSION, "verbs", verbs, "capabilities",
+                     capabilities, "limits", limits);
 }
 
 static json_t *

@@ -55,6 +55,20 @@ fact_true(const json_t *object, const char *a, const char *b)
     return json_is_true(fact(object, a, b));
 }
 
+bool
+fact_lists(const json_t *object, const char *a, const char *b, const char *word)
+{
+    const json_t *one;
+    size_t index;
+
+    json_array_foreach(fact(object, a, b), index, one)
+    {
+        if (json_is_string(one) && strcmp(json_string_value(one), word) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* A kpropd that its unit did not start is the administrator's own affair, and left alone. */
 static bool
 somebody_elses(const json_t *service)

@@ -71,4 +71,7 @@ const char *fact_text(const json_t *object, const char *a, const char *b);
 json_int_t fact_integer(const json_t *object, const char *a, const char *b);
 bool fact_true(const json_t *object, const char *a, const char *b);
 
+/* Is WORD in the list at OBJECT{A}{B}? False where there is none. */
+bool fact_lists(const json_t *object, const char *a, const char *b, const char *word);
+
 #endif

@@ -206,7 +206,7 @@ const struct symptom symptoms_rows[] = {
       .check = "version",
       .program = "kpropctl check",
       .where = ON_PRIMARY,
-      .signs = { { "kpropctl-agent on * is version *needs", SURE },
+      .signs = { { "kpropctl-agent * is older than this kpropctl", SURE },
                  { "has no verb *which this kpropctl needs", SURE } },
       .cause = "kpropctl was upgraded and the agent was not. What the old one does not tell is not "
                "checked, and what it cannot do is not done. A newer agent is fine.",

@@ -1,4 +1,5 @@
 /* cmd_replicas - kpropctl list, history, remove-slave: what the state database knows. */
+#include "common/judge.h"
 #include "kpropctl/commands.h"
 #include "kpropctl/connect.h"
 #include "kpropctl/roster.h"
@@ -17,7 +18,8 @@ enum {
     OPTION_STOP,
     DEFAULT_LINES = 20,
     STOP_TIMEOUT = 120,
-    RELEASE_TIMEOUT = 420
+    RELEASE_TIMEOUT = 420,
+    FACTS_TIMEOUT = 30,
 };
 
 static const struct option options[] = {
@@ -153,10 +155,10 @@ cmd_history(struct command_context *context, int argc, char **argv, struct error
     return tell(rows, a.json, columns, "nothing has happened yet", err);
 }
 
-/* Have the agent of HOST run VERB for the realm. */
+/* Have the agent of HOST run VERB for the realm; its answer into *WANTED (NULL: nobody asks). */
 static bool
 ask_agent(const struct command_context *context, const char *host, const char *verb, int timeout,
-          struct error *err)
+          json_t **wanted, struct error *err)
 {
     const char *argv[] = { verb, context->realm->name, NULL };
     struct names replica;
@@ -168,7 +170,10 @@ ask_agent(const struct command_context *context, const char *host, const char *v
     error_clear(err);
     agent = connect_agent(context, host, &replica, err);
     ok = agent != NULL && remote_call(agent, argv, timeout, NULL, NULL, &reply, &fault, err);
-    json_decref(reply);
+    if (wanted != NULL)
+        *wanted = reply;
+    else
+        json_decref(reply);
     remote_close(agent);
     return ok;
 }
@@ -177,12 +182,23 @@ ask_agent(const struct command_context *context, const char *host, const char *v
 static void
 release_loader(const struct command_context *context, const char *host)
 {
-    struct error err;
+    struct error err, ignored;
+    json_t *facts = NULL;
 
-    if (ask_agent(context, host, "release-loader", RELEASE_TIMEOUT, &err)) {
+    if (ask_agent(context, host, "release-loader", RELEASE_TIMEOUT, NULL, &err)) {
         printf("kpropd on %s loads with kdb5_util itself again: nothing is checked there\n", host);
         return;
     }
+    if (ask_agent(context, host, "facts", FACTS_TIMEOUT, &facts, &ignored) &&
+        !fact_lists(facts, "agent", "verbs", "release-loader")) {
+        printf("kpropd on %s keeps its loader, which kpropctl-agent %s there cannot take away\n"
+               "on %s, as root: upgrade the package kpropctl-agent and run kpropctl-agent "
+               "release-loader %s, or remove the package\n",
+               host, fact_text(facts, "agent", "version"), host, context->realm->name);
+        json_decref(facts);
+        return;
+    }
+    json_decref(facts);
     printf("kpropd on %s may still refuse what nobody announces, since its loader could not be "
            "taken away from here: %s\n"
            "on %s, as root: kpropctl-agent release-loader %s\n",
@@ -241,7 +257,7 @@ cmd_remove(struct command_context *context, int argc, char **argv, struct error 
         return ERROR_USAGE;
     if (!is_known(context, host, err))
         return err->code;
-    if (a.stop && !ask_agent(context, host, "stop-kpropd", STOP_TIMEOUT, err)) {
+    if (a.stop && !ask_agent(context, host, "stop-kpropd", STOP_TIMEOUT, NULL, err)) {
         error_prefix(err, "%s is not forgotten", host);
         return err->code;
     }

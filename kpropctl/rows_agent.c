@@ -1,62 +1,67 @@
 /* rows_agent - is the agent itself what the other rows need? */
+#include "common/capabilities.h"
 #include "kpropctl/rows.h"
 #include "kpropctl/text.h"
 
+#include <stdio.h>
 #include <string.h>
-
-/* The oldest agent whose facts have all that the rows judge. */
-static const char oldest_agent[] = "0.1.0";
 
 /* What kpropctl calls. */
 static const char *const needed_verbs[] = {
-    "port",         "release",   "facts",       "logs",       "digest",      "inventory",
-    "outcome",      "announce",  "acl-add",     "keytab-add", "keytab-drop", "use-loader",
-    "start-kpropd", "start-kdc", "stop-kpropd", "rollback",
+    "port",         "release",   "facts",       "logs",       "digest",         "inventory",
+    "outcome",      "announce",  "acl-add",     "keytab-add", "keytab-drop",    "use-loader",
+    "start-kpropd", "start-kdc", "stop-kpropd", "rollback",   "release-loader",
 };
 
 /* The first verb that is not in the agent's list, or NULL. */
 static const char *
-missing_verb(const json_t *verbs)
+missing_verb(const json_t *facts)
 {
     for (size_t i = 0; i < sizeof(needed_verbs) / sizeof(*needed_verbs); i++) {
-        const json_t *verb;
-        bool found = false;
-        size_t index;
-
-        json_array_foreach(verbs, index, verb)
-        {
-            const char *name = json_string_value(verb);
-
-            found = found || (name != NULL && strcmp(name, needed_verbs[i]) == 0);
-        }
-        if (!found)
+        if (!fact_lists(facts, "agent", "verbs", needed_verbs[i]))
             return needed_verbs[i];
     }
     return NULL;
 }
 
+/* What an agent with these capabilities does that ours does not, as words; "" if nothing. */
+static void
+tell_missing(const json_t *facts, char *text, size_t size)
+{
+    size_t len = 0;
+
+    text[0] = '\0';
+    for (const struct capability *one = capabilities_table(); one->name != NULL; one++) {
+        if (!fact_lists(facts, "agent", "capabilities", one->name) && len < size)
+            len +=
+                (size_t)snprintf(text + len, size - len, "%s%s", len > 0 ? "; " : "", one->without);
+    }
+}
+
+/* By what the agent says that it can, not by its number. */
 enum verdict
 see_version(struct walk *walk, struct step *step)
 {
     const json_t *facts = walk_facts(walk, step);
     const char *version = fact_text(facts, "agent", "version"), *host = walk->replica.host;
-    const char *missing = missing_verb(fact(facts, "agent", "verbs"));
+    const char *verb = missing_verb(facts);
+    char without[300];
 
     if (facts == NULL)
         return IMPOSSIBLE;
-    if (version_order(version, oldest_agent) >= 0 && missing == NULL) {
+    tell_missing(facts, without, sizeof(without));
+    if (verb == NULL && without[0] == '\0') {
         step_summary(step, "kpropctl-agent on %s is version %s%s", host, version,
                      version_order(version, KPC_VERSION) > 0 ? ", newer than this kpropctl" : "");
         return HOLDS;
     }
-    if (version_order(version, oldest_agent) < 0)
-        step_summary(step,
-                     "kpropctl-agent on %s is version %s, and this kpropctl needs %s: not all that "
-                     "is checked can be told",
-                     host, version, oldest_agent);
+    if (verb != NULL)
+        step_summary(
+            step, "kpropctl-agent %s on %s has no verb '%s', which this kpropctl needs%s%s",
+            version, host, verb, without[0] != '\0' ? ", and is older than it: " : "", without);
     else
-        step_summary(step, "kpropctl-agent %s on %s has no verb '%s', which this kpropctl needs",
-                     version, host, missing);
+        step_summary(step, "kpropctl-agent %s on %s is older than this kpropctl: %s", version, host,
+                     without);
     step_hint(step, "upgrade the package kpropctl-agent on %s to " KPC_VERSION, host);
     return HOLDS_BUT;
 }

@@ -113,7 +113,7 @@ RESTART = "systemctl reset-failed kpropctl-agent; systemctl restart kpropctl-age
 FAULTS = [
     # The primary's own.
     Fault("kdc1", "primary", "CRITICAL", "mv /usr/sbin/kprop /root", "mv /root/kprop /usr/sbin",
-          "kprop", "krb5-kpropd"),
+          "kprop", "krb5-admin-server"),
     Fault("kdc1", "kadmind", "CRITICAL", "systemctl stop krb5-admin-server",
           "systemctl start krb5-admin-server", "kadmind does not run", "systemctl start"),
     Fault("kdc1", "space", "CRITICAL", "disk /var/lib/kpropctl 600k", "clear",
@@ -145,9 +145,10 @@ FAULTS = [
     Fault("kdc2", "agent", "CRITICAL", "systemctl stop kpropctl-agent",
           "systemctl start kpropctl-agent", "kdc2.lab.test", "systemctl enable --now kpropctl-agent"),
     Fault("kdc2", "version", "WARNING", as_remctld(
-        'if [ "$1" = facts ]; then kpropctl-agent "$@" | sed "s/\\"version\\":\\"[0-9.]*\\"/'
-        '\\"version\\":\\"0.0.9\\"/"; else exec kpropctl-agent "$@"; fi'), RESTART_AGENT,
-          ["kdc2.lab.test", "0.0.9"], "upgrade the package kpropctl-agent on kdc2.lab.test"),
+        'if [ "$1" = facts ]; then kpropctl-agent "$@" | sed "s/\\"announced-only\\",//"; '
+        'else exec kpropctl-agent "$@"; fi'), RESTART_AGENT,
+          ["kdc2.lab.test", "older than this kpropctl: loads a dump that nobody announced"],
+          "upgrade the package kpropctl-agent on kdc2.lab.test"),
     Fault("kdc2", "version", "WARNING", as_remctld(
         'if [ "$1" = facts ]; then kpropctl-agent "$@" | sed "s/\\"rollback\\",//"; '
         'else exec kpropctl-agent "$@"; fi'), RESTART_AGENT,
