@@ -364,7 +364,9 @@ facts_database(const struct realm *realm, const json_t *last)
 
     error_clear(&err);
     if (backend != NULL && backend_has_files(backend)) {
-        exists = backend_exists(backend, realm->database);
+        exists = backend_promotion(backend) == BACKEND_FIRST
+                     ? backend_holds(backend, realm->database)
+                     : backend_exists(backend, realm->database);
         bytes = backend_size(backend, realm->database);
     }
     if (exists)

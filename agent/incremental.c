@@ -4,6 +4,7 @@
 #include "agent/kpropd.h"
 #include "agent/kpropd_watched.h"
 #include "agent/processes.h"
+#include "common/backend.h"
 #include "common/judge.h"
 #include "common/systemd.h"
 
@@ -28,6 +29,7 @@ look(const struct verb_call *call, const struct realm *realm)
     struct kpropd_place place = { .port = 0 };
     struct systemd *sd = NULL;
     struct error ignored;
+    const struct backend *backend = backend_find(realm->backend);
     json_t *kpropd, *facts;
 
     if (!systemd_open(&sd, &ignored))
@@ -38,8 +40,10 @@ look(const struct verb_call *call, const struct realm *realm)
     kpropd = services_json(SERVICE_KPROPD, &state);
     json_object_set_new(kpropd, "incremental", incremental_fact(&state));
     json_object_set_new(kpropd, "supervised", kpropd_watched_facts(call->settings, realm->name));
-    facts = json_pack("{s:{s:s, s:s, s:b}, s:o}", "realm", "name", realm->name, "kdc_conf",
-                      realm->kdc_conf, "iprop", realm->iprop, "kpropd", kpropd);
+    facts = json_pack("{s:{s:s, s:s, s:s?, s:b}, s:{s:b}, s:o}", "realm", "name", realm->name,
+                      "kdc_conf", realm->kdc_conf, "backend", realm->backend, "iprop", realm->iprop,
+                      "database", "exists",
+                      backend != NULL && backend_holds(backend, realm->database), "kpropd", kpropd);
     systemd_close(sd);
     return facts;
 }
@@ -58,7 +62,7 @@ incremental_allows(const struct verb_call *call, const struct realm *realm, cons
     gethostname(host, sizeof(host) - 1);
     verdict = judge_whole(facts, host, verb, &j);
     json_decref(facts);
-    if (verdict == HOLDS)
+    if (verdict != REFUSED)
         return true;
     error_set(err, ERROR_REFUSED, "%s", j.summary);
     return error_hint(err, "%s", j.hint);

@@ -18,7 +18,8 @@
 json_t *incremental_fact(const struct service_state *state);
 
 /* False with ERR (ERROR_REFUSED, and the way out in its hint) if kpropd runs incrementally here, or
- * is configured to and does not run: VERB is what must not be done ("roll back"). */
+ * is configured to and does not run, or lmdb holds a database: VERB is what must not be done ("roll
+ * back"). */
 bool incremental_allows(const struct verb_call *call, const struct realm *realm, const char *verb,
                         struct error *err);
 

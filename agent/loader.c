@@ -100,6 +100,56 @@ tidy_up(struct loader_job *job, struct error *err)
     return file_make_folder(job->staging_folder, 0700, err);
 }
 
+/* backend_identify leaves the text of what it saw before the file that is not there. */
+static void
+see_live(const struct loader_job *job, struct backend_identity *seen)
+{
+    struct error ignored;
+
+    if (job->backend == NULL || !backend_has_files(job->backend) ||
+        !backend_identify(job->backend, job->request->database, seen, &ignored))
+        seen->text[0] = '\0';
+}
+
+static void
+remember_live(struct loader_job *job)
+{
+    see_live(job, &job->before);
+    job->looked = true;
+}
+
+/* What became of the live database is said by whoever has just looked at it, and nobody else. */
+static void
+tell_live(struct loader_job *job)
+{
+    static const struct {
+        const char *left;
+        const char *says;
+    } rows[] = {
+        { "untouched", "Looked at afterwards: the live database is as it was" },
+        { "written", "Looked at afterwards: the live database is in the same files, written "
+                     "meanwhile, as logins do" },
+        { "replaced", "Looked at afterwards: ANOTHER database is in the place of the live one" },
+        { "missing", "Looked at afterwards: the live database is GONE" },
+        { "none", "There is no live database, as before" },
+    };
+    struct outcome *o = job->outcome;
+    struct backend_identity now;
+    size_t row, used = strlen(o->hint);
+
+    if (!job->looked || job->backend == NULL || !backend_has_files(job->backend))
+        return;
+    see_live(job, &now);
+    if (now.text[0] == '\0')
+        row = job->before.text[0] == '\0' ? 4 : 3;
+    else if (backend_same(&job->before, &now))
+        row = 0;
+    else
+        row = backend_same_files(job->before.text, now.text) ? 1 : 2;
+    snprintf(o->left, sizeof(o->left), "%s", rows[row].left);
+    snprintf(o->hint + used, sizeof(o->hint) - used, "%s%s", used > 0 ? ". " : "", rows[row].says);
+}
+
 static bool
 begin(struct loader_job *job, struct error *err)
 {
@@ -111,7 +161,10 @@ begin(struct loader_job *job, struct error *err)
     if (!name_files(job, job->request->database, err) || !take_lock(job, LOADER_LOCK_MS, err))
         return false;
     loader_stage(job, "begin");
-    return tidy_up(job, err);
+    if (!tidy_up(job, err))
+        return false;
+    remember_live(job);
+    return true;
 }
 
 /* Reap WORKER, and whatever it leaves to us. Returns its status; *SIG is a signal that asked to
@@ -161,7 +214,7 @@ judge_death(struct loader_job *job, int status, int sig)
                   o->stage);
     else
         error_set(&err, ERROR_INTERNAL, "cannot load: the loader ended at stage '%s'", o->stage);
-    error_hint(&err, "The live database is as it was; send the dump again");
+    error_hint(&err, "Send the dump again");
     if (job->backend != NULL && !backend_recover(job->backend, job->staging, job->request->database,
                                                  LOADER_PROMOTE_MS, &what, &err))
         error_hint(&err, "The next load, or the agent's next start, completes the promotion");
@@ -214,6 +267,8 @@ finish(struct loader_job *job, const struct error *err)
     }
     if (o->loaded)
         o->error[0] = o->hint[0] = '\0';
+    else
+        tell_live(job);
     o->verified = o->loaded && o->announced && o->proved;
     if (o->verified)
         keep_last_good(job);

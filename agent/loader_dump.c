@@ -282,7 +282,7 @@ judge_load(struct loader_job *job, const struct subprocess_result *result, struc
     subprocess_last_line(result, last, sizeof(last));
     error_set(err, ERROR_FAILED, "cannot load: %s load: %s%s%s", job->request->kdb5_util,
               subprocess_describe(result, how, sizeof(how)), last[0] != '\0' ? ": " : "", last);
-    return error_hint(err, "The live database is as it was; see the text of kdb5_util");
+    return error_hint(err, "See the text of kdb5_util");
 }
 
 bool

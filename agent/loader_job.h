@@ -48,6 +48,8 @@ struct loader_job {
     struct dump_info info;
     struct loader_lockout lockout;
     pid_t supervisor;
+    struct backend_identity before; /* of the live database when the load began; "" if none */
+    bool looked;                    /* it is known */
 };
 
 /* Begin STAGE: tell the agent. */

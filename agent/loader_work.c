@@ -6,6 +6,7 @@
  */
 #include "agent/loader_job.h"
 #include "agent/stash.h"
+#include "common/refusals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -248,19 +249,13 @@ promote(struct loader_job *job, struct error *err)
     prctl(PR_SET_PDEATHSIG, 0);
     if (!loader_ulog(job, true, err))
         return false;
-    if (backend_promotion(job->backend) == BACKEND_RENAME) {
-        ok = backend_promote(job->backend, job->staging, live,
-                             set_expected(job, &expected) ? &expected : NULL, LOADER_PROMOTE_MS,
-                             &changed, err);
-        if (!ok && changed) {
-            enum backend_recovered what;
+    ok = backend_promote(job->backend, job->staging, live,
+                         set_expected(job, &expected) ? &expected : NULL, LOADER_PROMOTE_MS,
+                         &changed, err);
+    if (!ok && changed) {
+        enum backend_recovered what;
 
-            ok = backend_recover(job->backend, job->staging, live, LOADER_PROMOTE_MS, &what, err);
-        }
-    } else {
-        ok = loader_load(job, live, err);
-        if (!ok || !keep_identity(job, live, NULL, err))
-            job->outcome->identity[0] = '\0';
+        ok = backend_recover(job->backend, job->staging, live, LOADER_PROMOTE_MS, &what, err);
     }
     job->outcome->loaded = ok;
     if (ok && !loader_ulog(job, false, err))
@@ -327,6 +322,24 @@ load_unproved(struct loader_job *job, struct error *err)
     return job->outcome->loaded;
 }
 
+/* Whoever sends, and however it came here. */
+static bool
+refuse_lmdb(struct loader_job *job, struct error *err)
+{
+    const struct loader_request *request = job->request;
+    char host[256] = "";
+    struct refusal_names names = { .realm = request->realm->name };
+
+    if (gethostname(host, sizeof(host) - 1) == 0 && host[0] != '\0')
+        names.replica = host;
+    snprintf(job->outcome->refusal, sizeof(job->outcome->refusal), "%s",
+             refusal_row(REFUSAL_LMDB)->id);
+    return refusal_set(err, REFUSAL_LMDB, &names,
+                       "cannot load dump %s: this host keeps the realm in lmdb, and a load that "
+                       "fails would destroy the database that is in %s.mdb",
+                       request->file, request->database);
+}
+
 bool
 loader_work(struct loader_job *job, struct error *err)
 {
@@ -337,6 +350,9 @@ loader_work(struct loader_job *job, struct error *err)
                   job->request->realm->name);
         return error_hint(err, "The directory replicates itself; kprop has no business there");
     }
+    if (job->backend != NULL && backend_promotion(job->backend) == BACKEND_FIRST &&
+        backend_holds(job->backend, job->request->database))
+        return refuse_lmdb(job, err);
     if (!take_dump(job, err) || !timed(job, "validate", loader_validate, &o->validate, err))
         return false;
     if (job->backend == NULL)

@@ -109,13 +109,14 @@ to_json(const struct outcome *o)
                                 "verify", o->verify, "promote", o->promote);
 
     return json_pack(
-        "{s:I, s:b, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:f, "
+        "{s:I, s:b, s:b, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:I, "
+        "s:f, "
         "s:f, s:o, s:i, s:o, s:o}",
         "generation", (json_int_t)o->generation, "announced", o->announced, "loaded", o->loaded,
         "verified", o->verified, "stage", o->stage, "error", text_or_null(o->error), "hint",
-        text_or_null(o->hint), "refusal", text_or_null(o->refusal), "note", text_or_null(o->note),
-        "principals", (json_int_t)o->principals, "policies", (json_int_t)o->policies,
-        "lockout_carried", (json_int_t)o->carried, "nonce",
+        text_or_null(o->hint), "refusal", text_or_null(o->refusal), "left", text_or_null(o->left),
+        "note", text_or_null(o->note), "principals", (json_int_t)o->principals, "policies",
+        (json_int_t)o->policies, "lockout_carried", (json_int_t)o->carried, "nonce",
         hex_or_null(o->has_digest, o->nonce, sizeof(o->nonce)), "digest",
         hex_or_null(o->has_digest, o->digest, sizeof(o->digest)), "sha256",
         hex_or_null(o->has_sha256, o->sha256, sizeof(o->sha256)), "bytes", (json_int_t)o->bytes,

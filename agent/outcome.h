@@ -24,7 +24,9 @@ struct outcome {
     char error[1024]; /* "" if loaded */
     char hint[1024];
     char refusal[32]; /* the row of common/refusals.h that refused it, or "" */
-    char note[1024];  /* what else there is to tell, as leftovers of a killed load; or "" */
+    char left[16]; /* what a failed load left in the database's place, as seen after it: untouched,
+                      written (the same files), replaced, missing, none (as before), or "" */
+    char note[1024]; /* what else there is to tell, as leftovers of a killed load; or "" */
     char kdb5_util_stderr[2048];
     uint64_t principals;
     uint64_t policies;

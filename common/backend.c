@@ -31,8 +31,8 @@ static const struct backend backends[] = {
     {
         .name = "lmdb",
         .libraries = { "klmdb", "lmdb" },
-        .promotion = BACKEND_TRANSACTION,
-        .data = { ".mdb", ".lockout.mdb" },
+        .promotion = BACKEND_FIRST,
+        .data = { ".lockout.mdb", ".mdb" },
         .debris = { ".mdb-lock", ".lockout.mdb-lock" },
     },
     {
@@ -110,6 +110,48 @@ backend_exists(const struct backend *backend, const char *path)
             return false;
     }
     return backend_has_files(backend);
+}
+
+/* Of LMDB's first two pages, one is valid: their magic number, 16 bytes into each. */
+static bool
+is_lmdb(int fd)
+{
+    static const uint32_t magic = 0xBEEFC0DE;
+    long page = sysconf(_SC_PAGESIZE);
+    uint32_t found;
+
+    for (off_t at = 16; at < 2 * page; at += page) {
+        ssize_t n = pread(fd, &found, sizeof(found), at);
+
+        if (n < 0 || (n == sizeof(found) && found == magic))
+            return true;
+    }
+    return false;
+}
+
+bool
+backend_holds(const struct backend *backend, const char *path)
+{
+    char name[BACKEND_NAME_MAX];
+    struct error ignored;
+    size_t last = 0;
+    struct stat st;
+    bool holds;
+    int fd;
+
+    if (!backend_has_files(backend))
+        return true;
+    while (last + 1 < BACKEND_FILES && backend->data[last + 1] != NULL)
+        last++;
+    if (!backend_file_name(path, backend->data[last], name, sizeof(name), &ignored))
+        return true;
+    fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno != ENOENT;
+    holds =
+        backend->promotion == BACKEND_FIRST ? is_lmdb(fd) : fstat(fd, &st) != 0 || st.st_size > 0;
+    close(fd);
+    return holds;
 }
 
 uint64_t

@@ -15,9 +15,10 @@
 
 /* How a new database takes the place of the live one. */
 enum backend_promotion {
-    BACKEND_RENAME,      /* its files are renamed over the live ones under the exclusive lock */
-    BACKEND_TRANSACTION, /* the backend's own load is one transaction: load again, into the live */
-    BACKEND_SHARED       /* not made of files (LDAP): the directory replicates it, kprop must not */
+    BACKEND_RENAME, /* its files are renamed over the live ones under the exclusive lock */
+    BACKEND_FIRST,  /* by renaming too, but never over content: its readers keep what they have
+                     * open, and a kdb5_util load that fails destroys what was there */
+    BACKEND_SHARED  /* not made of files (LDAP): the directory replicates it, kprop must not */
 };
 
 struct backend;
@@ -37,6 +38,13 @@ bool backend_is_data(const struct backend *backend, const char *path, const char
 
 /* True when the files that hold principals and policies are all there. */
 bool backend_exists(const struct backend *backend, const char *path);
+
+/*
+ * Does the file that holds the principals have content? Unlike backend_exists this asks whether
+ * something could be lost: a file that cannot be read has, one that is empty or overwritten with
+ * zeros (as kdb5_util destroy does) has not.
+ */
+bool backend_holds(const struct backend *backend, const char *path);
 
 /* Bytes of those files together; 0 if there are none. */
 uint64_t backend_size(const struct backend *backend, const char *path);
@@ -99,13 +107,14 @@ bool backend_sync(const struct backend *backend, const char *path, struct error 
 bool backend_remove(const struct backend *backend, const char *path, struct error *err);
 
 /*
- * Put database STAGING in the place of LIVE (backend of BACKEND_RENAME, same file system, STAGING
- * synced before and nobody using it): journal, exclusive lock of LIVE (at most TIMEOUT_MS), rename,
- * unlock, fsync. The lock files of LIVE stay, since running KDCs hold them open. LIVE may be
- * missing, damaged or lack lock files. Under the lock LIVE shall be as in EXPECTED (NULL: no
- * matter), else ERROR_REFUSED, or `otherwise` brings STAGING up to date. False with *CHANGED false:
- * LIVE is as it was. False with *CHANGED true: the new database is in place, or will be once
- * backend_recover is called (a rename or fsync failed half-way).
+ * Put database STAGING in the place of LIVE (same file system, STAGING synced before and nobody
+ * using it; ERROR_FAILED for a backend of BACKEND_FIRST whose LIVE holds content): journal,
+ * exclusive lock of LIVE (at most TIMEOUT_MS), rename, unlock, fsync. The lock files of LIVE stay,
+ * since running KDCs hold them open. LIVE may be missing, damaged or lack lock files. Under the
+ * lock LIVE shall be as in EXPECTED (NULL: no matter), else ERROR_REFUSED, or `otherwise` brings
+ * STAGING up to date. False with *CHANGED false: LIVE is as it was. False with *CHANGED true: the
+ * new database is in place, or will be once backend_recover is called (a rename or fsync failed
+ * half-way).
  */
 struct backend_expected {
     const struct backend_identity *identity;

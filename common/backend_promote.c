@@ -74,6 +74,39 @@ touch_locks(const struct backend *backend, const char *live)
     }
 }
 
+/*
+ * LMDB's lock file of a database that is gone would choose a state of the new one's, were it found
+ * beside it: whoever still has the old one open keeps both.
+ */
+static bool
+drop_locks(const struct backend *backend, const char *live, struct error *err)
+{
+    char name[BACKEND_NAME_MAX];
+
+    for (size_t i = 0;
+         backend->promotion == BACKEND_FIRST && i < BACKEND_FILES && backend->debris[i] != NULL;
+         i++) {
+        if (!backend_file_name(live, backend->debris[i], name, sizeof(name), err))
+            return false;
+        if (unlink(name) != 0 && errno != ENOENT)
+            return error_errno(err, ERROR_FAILED, errno, "cannot remove %s", name);
+    }
+    return true;
+}
+
+/* Where nothing was to be lost, nothing is taken that somebody has made meanwhile. */
+static int
+put(const struct backend *backend, const char *from, const char *to)
+{
+    if (backend->promotion == BACKEND_FIRST && access(to, F_OK) != 0) {
+        int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+
+        if (result == 0 || errno != EINVAL)
+            return result;
+    }
+    return rename(from, to);
+}
+
 /* Rename the files of STAGING that are there; *DONE counts them. */
 static bool
 rename_files(const struct backend *backend, const char *staging, const char *live, bool all,
@@ -85,7 +118,7 @@ rename_files(const struct backend *backend, const char *staging, const char *liv
         if (!backend_file_name(staging, backend->data[i], from, sizeof(from), err) ||
             !backend_file_name(live, backend->data[i], to, sizeof(to), err))
             return false;
-        if (rename(from, to) != 0) {
+        if (put(backend, from, to) != 0) {
             if (!all && errno == ENOENT)
                 continue;
             return error_errno(err, ERROR_FAILED, errno, "cannot rename %s to %s", from, to);
@@ -150,8 +183,11 @@ backend_promote(const struct backend *backend, const char *staging, const char *
     bool ok;
 
     *changed = false;
-    if (backend->promotion != BACKEND_RENAME)
+    if (!backend_has_files(backend))
         return error_set(err, ERROR_INTERNAL, "cannot promote a %s database by renaming",
+                         backend->name);
+    if (backend->promotion == BACKEND_FIRST && backend_holds(backend, live))
+        return error_set(err, ERROR_FAILED, "cannot promote over %s: it holds a %s database", live,
                          backend->name);
     if (!write_journal(backend, staging, err))
         return false;
@@ -159,7 +195,7 @@ backend_promote(const struct backend *backend, const char *staging, const char *
         remove_journal(staging);
         return false;
     }
-    if (!meet(backend, staging, live, expected, err)) {
+    if (!meet(backend, staging, live, expected, err) || !drop_locks(backend, live, err)) {
         backend_unlock(lock);
         remove_journal(staging);
         return false;
@@ -213,7 +249,7 @@ complete(const struct backend *backend, const char *staging, const char *live, i
 
     if (!backend_lock(backend, live, true, timeout_ms, &lock, err))
         return false;
-    ok = rename_files(backend, staging, live, false, &done, err);
+    ok = drop_locks(backend, live, err) && rename_files(backend, staging, live, false, &done, err);
     if (done > 0)
         touch_locks(backend, live);
     backend_unlock(lock);
@@ -231,7 +267,7 @@ backend_recover(const struct backend *backend, const char *staging, const char *
     bool ok = true;
 
     *what = BACKEND_NOTHING;
-    if (backend->promotion != BACKEND_RENAME)
+    if (!backend_has_files(backend))
         return true;
     buffer_init(&journal, 4096);
     if (!backend_file_name(staging, BACKEND_JOURNAL, name, sizeof(name), err)) {
@@ -246,10 +282,12 @@ backend_recover(const struct backend *backend, const char *staging, const char *
         goto cleanup;
     }
     count_waiting(backend, staging, buffer_string(&journal), &waiting, &total);
-    if (waiting == total) {
+    if (waiting == total ||
+        (waiting > 0 && backend->promotion == BACKEND_FIRST && backend_holds(backend, live))) {
         *what = BACKEND_UNDONE;
     } else {
-        ok = complete(backend, staging, live, timeout_ms, err);
+        ok = (waiting == 0 && backend->promotion == BACKEND_FIRST) ||
+             complete(backend, staging, live, timeout_ms, err);
         *what = BACKEND_COMPLETED;
     }
     if (ok)

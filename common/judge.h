@@ -54,11 +54,19 @@ enum verdict judge_limits(const json_t *facts, const char *host, struct judgemen
 bool judge_incremental(const json_t *facts);
 
 /*
- * May HOST be sent, or given back, a whole database? REFUSED where kpropd runs incrementally: with
- * the reason why VERB ("propagate to", "roll back") must not be done, and the lines that go on.
+ * May HOST be sent, or given back, a whole database? REFUSED where kpropd runs incrementally, and
+ * as judge_backend says: with the reason why VERB ("propagate to", "roll back") must not be done,
+ * and the lines that go on.
  */
 enum verdict judge_whole(const json_t *facts, const char *host, const char *verb,
                          struct judgement *j);
+
+/* Does HOST keep the realm where no database can take the place of another (lmdb)? */
+bool judge_keeps_lmdb(const json_t *facts);
+
+/* REFUSED where it does, and there is one; HOLDS_BUT where there is none yet. */
+enum verdict judge_backend(const json_t *facts, const char *host, const char *verb,
+                           struct judgement *j);
 
 /* The lines that end incremental propagation on HOST, and make it a replica of kpropctl's. */
 void judge_incremental_ways(const json_t *facts, const char *host, char *out, size_t size);

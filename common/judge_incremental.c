@@ -57,7 +57,7 @@ judge_whole(const json_t *facts, const char *host, const char *verb, struct judg
 
     if (!judge_incremental(facts)) {
         snprintf(j->summary, sizeof(j->summary), "%s takes whole databases", host);
-        return HOLDS;
+        return judge_backend(facts, host, verb, j);
     }
     if (fact_true(facts, "kpropd", "incremental"))
         snprintf(

@@ -169,6 +169,24 @@ static const struct refusal table[REFUSALS] = {
                                              "enrol it again",
                                              "krb5kdc runs that library's code",
                                              "test_a_library_of_another_name" } } },
+    [REFUSAL_LMDB] = { .id = "lmdb",
+                       .says = "keeps the realm in lmdb",
+                       .why =
+                           "A kdb5_util load that fails on a live lmdb database destroys it (the "
+                           "map is full at half of its size), and one that succeeds clears its "
+                           "lockouts. With db2 the new database is proved beside the old one, and "
+                           "takes its place at once.",
+                       .ways = { { "replica",
+                                   "systemctl stop krb5-kdc; sed -i '/db_library/s/k*lmdb/db2/' "
+                                   "/etc/krb5kdc/kdc.conf /etc/krb5.conf; then, on the primary: "
+                                   "kpropctl setup-slave REPLICA",
+                                   "what its KDC would answer until then, and its lockouts; the "
+                                   "lmdb files stay",
+                                   "test_db2_is_the_way_out" },
+                                 { "replica", "kpropctl-agent release-loader REALM",
+                                   "all checks of what kpropd loads, and the whole database there "
+                                   "when a load fails",
+                                   "test_the_stock_loader_is_the_other" } } },
 };
 
 const struct refusal *

@@ -30,6 +30,7 @@ enum refusal_id {
     REFUSAL_UNBOUND,
     REFUSAL_BUNDLE_PATH,
     REFUSAL_BUNDLE_LIBRARY,
+    REFUSAL_LMDB,
     REFUSALS, /* their number */
 };
 

@@ -172,7 +172,8 @@ const struct symptom symptoms_during[] = {
       .cause = "Once kpropctl's loader has verified a load of the realm, it takes no dump that no "
                "primary announced to the agent: what kprop sends from a job of cron, from a "
                "former primary, or by hand. kprop is told nothing but that the load failed. The "
-               "live database is as it was.",
+               "dump is refused before anything is loaded; the line after it says what the live "
+               "database was found to be.",
       .apart = "the replica's log has a line of kpropctl-loader with 'nobody announced it'",
       .look = "replica# journalctl -u krb5-kpropd -n 20\n"
               "primary# kpropctl schedule   (names the jobs that still send)",
@@ -194,7 +195,8 @@ const struct symptom symptoms_during[] = {
                  { "cannot load the dump format of this host", SURE },
                  ABORTED },
       .cause = "kdb5_util load gave up on the file: it is cut inside a record, no dump at all, or "
-               "made by a much newer krb5. The live database is as it was.",
+               "made by a much newer krb5. A db2 database is not touched by that; one in lmdb is "
+               "destroyed by any kdb5_util load that fails.",
       .apart = "the replica's log says 'dump header bad in' or 'error processing line'",
       .look = "primary# head -c 60 DUMP   (kdb5_util load_dump version 7)\n"
               "replica# dpkg -l krb5-kdc   (or rpm -q krb5-server)\n"
@@ -250,7 +252,7 @@ const struct symptom symptoms_during[] = {
               "replica# ls -l /usr/lib/kpropctl/kpropctl-loader /usr/sbin/kdb5_util",
       .remedy = "mend the -p of kpropd: kpropctl setup-slave REPLICA writes the drop-in anew" },
     { .id = "loader-refused",
-      .title = "the loader on REPLICA refused the dump; the last good database is still served",
+      .title = "the loader on REPLICA refused the dump",
       .check = "digest",
       .program = "kpropctl-loader",
       .where = ON_PRIMARY | ON_REPLICA,

@@ -272,12 +272,30 @@ const struct symptom symptoms_rows[] = {
       .signs = { { "serves realm * not", SURE },
                  { "keeps the realm in LDAP", SURE },
                  { "keeps its database in LDAP", SURE } },
-      .cause = "The replica must know the realm (krb5.conf and kdc.conf), keep it in db2 or lmdb, "
+      .cause = "The replica must know the realm (krb5.conf and kdc.conf), keep it in db2, "
                "call itself what the primary calls it, and have krb5 1.11 or later.",
       .look = "replica# cat /etc/krb5.conf /etc/krb5kdc/kdc.conf\n"
               "replica# hostname -f",
       .remedy = "bring the realm's configuration to REPLICA\n"
                 "primary# kpropctl enroll REPLICA | ssh root@REPLICA kpropctl-agent enroll" },
+    { .id = "lmdb",
+      .title = "REPLICA keeps the realm in lmdb, and is sent no other database than it has",
+      .check = "whole",
+      .program = "kpropctl, kpropctl-agent, kpropctl-loader below kpropd",
+      .where = ON_PRIMARY | ON_REPLICA,
+      .signs = { { "keeps the realm in lmdb", SURE }, { "MDB_MAP_FULL", SURE } },
+      .cause =
+          "A kdb5_util load that fails on a live lmdb (klmdb) database destroys it, as when its "
+          "map is too small for the old and the new content; and each one clears the "
+          "lockouts. So none is run there. The first load of all, where no database is yet, "
+          "is done; nothing could be lost.",
+      .look = "replica# grep -rn db_library /etc/krb5kdc/kdc.conf /etc/krb5.conf\n"
+              "replica# ls -l /var/lib/krb5kdc",
+      .remedy = "keep it in db2 there (its KDC answers nothing in between):\n"
+                "replica# systemctl stop krb5-kdc\n"
+                "replica# sed -i '/db_library/s/k*lmdb/db2/' /etc/krb5kdc/kdc.conf /etc/krb5.conf\n"
+                "primary# kpropctl setup-slave REPLICA\n"
+                "principal.mdb and its like hold the old keys: remove them once that is verified" },
     { .id = "role",
       .title = "REPLICA looks like a primary itself",
       .check = "role",
@@ -390,8 +408,8 @@ const struct symptom symptoms_rows[] = {
       .where = ON_REPLICA,
       .signs = { { "an interrupted load has left", SURE }, { "principal~", LIKELY } },
       .cause = "A load that was killed leaves its half-made database (principal~ and the like) "
-               "beside the live one. The live one is as it was, but the files hold keys and take "
-               "room.",
+               "beside the live one. Its files hold keys, "
+               "and take room. Whether the live one is whole, tells: kdb5_util dump FILE there.",
       .look = "replica# ls -la /var/lib/krb5kdc\n"
               "replica# pgrep -a 'kdb5_util|kpropctl-loader'",
       .remedy = "propagate again, which clears them; never remove them while a load runs" },

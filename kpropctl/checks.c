@@ -61,7 +61,7 @@ const struct check checks[] = {
       .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_clock },
     { .id = "realm", .title = "the replica knows the realm, and can load this dump format",
       .walks = SETUP | PROPAGATE | CHECK | ROLLBACK | RENEW | FINISH | STASH, .needs = NEEDS_AGENT, .see = see_realm },
-    { .id = "whole", .title = "the replica takes whole databases: its kpropd does not run incrementally",
+    { .id = "whole", .title = "the replica takes whole databases: not incrementally, nor into lmdb over another",
       .walks = SETUP | PROPAGATE | ROLLBACK | STASH, .see = see_whole },
     { .id = "services", .title = "both services files give krb5_prop the same port",
       .walks = SETUP | CHECK, .needs = NEEDS_AGENT, .see = see_services },

@@ -267,7 +267,6 @@ cmd_remove(struct command_context *context, int argc, char **argv, struct error 
         return err->code;
     printf("%s is forgotten: it is not propagated to any more; its history stays\n", host);
     if (a.stop)
-        printf("kpropd on %s is stopped and disabled; its KDC still serves the last database\n",
-               host);
+        printf("kpropd on %s is stopped and disabled: its KDC is sent nothing any more\n", host);
     return 0;
 }

@@ -253,6 +253,21 @@ fetch_outcome(struct propagation *p, const struct subprocess_result *result)
     return outcome;
 }
 
+/* Has OBJECT a text KEY? */
+static bool
+is_there(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text != NULL && text[0] != '\0';
+}
+
+static bool
+says_intact(const char *hint)
+{
+    return strstr(hint, "database is as it was") != NULL;
+}
+
 static bool
 outcome_failed(struct propagation *p, struct error *err)
 {
@@ -264,11 +279,15 @@ outcome_failed(struct propagation *p, struct error *err)
     if (said != NULL && said[0] != '\0')
         snprintf(p->detail + len, sizeof(p->detail) - len, "%s%s: kdb5_util: %s",
                  len > 0 ? "\n" : "", p->host, said);
-    error_set(err, ERROR_FAILED, "%s refused the database: %s", p->host,
+    error_set(err, is_there(p->outcome, "refusal") ? ERROR_REFUSED : ERROR_FAILED,
+              "%s refused the database: %s", p->host,
               text != NULL && text[0] != '\0' ? text : "the load was not verified");
-    if (hint != NULL && hint[0] != '\0')
-        return error_hint(err, "%s (it still serves its last good database)", hint);
-    return error_hint(err, "it still serves its last good database");
+    /* What became of its database, an older agent says without having looked. */
+    if (is_there(p->outcome, "left"))
+        return error_hint(err, "%s", hint == NULL ? "" : hint);
+    return error_hint(err, "%s%swhat became of its database tells: kpropctl check %s",
+                      hint == NULL || says_intact(hint) ? "" : hint,
+                      hint == NULL || hint[0] == '\0' || says_intact(hint) ? "" : "; ", p->host);
 }
 
 /* What the catalogue makes of all that kprop SAID, with the replica's LOG: how sure it is. */
@@ -332,9 +351,9 @@ kprop_failed(struct propagation *p, const struct subprocess_result *result, stru
     if (hint[0] != '\0')
         return error_hint(err, "%s", hint);
     return error_hint(err,
-                      "the lines above are %s's own log; its database is as it was unless they "
-                      "say otherwise",
-                      p->host);
+                      "the lines above are %s's own log; what became of its database tells: "
+                      "kpropctl check %s",
+                      p->host, p->host);
 }
 
 static bool

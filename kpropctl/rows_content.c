@@ -272,6 +272,19 @@ take_result(struct walk *walk, const struct propagation *p)
     return walk->loader_verified;
 }
 
+/* An lmdb database that holds something else; row "whole" has let it pass. */
+static bool
+may_take_another(struct walk *walk, struct step *step, struct error *err)
+{
+    const json_t *facts = walk->agent != NULL ? walk_facts(walk, step) : NULL;
+    struct judgement j = { .hint = "" };
+
+    if (facts == NULL || judge_backend(facts, walk->replica.host, "propagate to", &j) != REFUSED)
+        return true;
+    error_set(err, ERROR_REFUSED, "%s", j.summary);
+    return error_hint(err, "%s", j.hint);
+}
+
 bool
 make_content(struct walk *walk, struct step *step, struct error *err)
 {
@@ -294,7 +307,7 @@ make_content(struct walk *walk, struct step *step, struct error *err)
     char bytes[32];
     bool ok;
 
-    if (!spool_file(walk->spool, &walk->dump, err))
+    if (!may_take_another(walk, step, err) || !spool_file(walk->spool, &walk->dump, err))
         return false;
     put_loader_in_place(walk, &loader);
     ok = propagation_send(&p, err);

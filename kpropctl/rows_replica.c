@@ -1,4 +1,5 @@
 /* rows_replica - rows that the agent's facts tell, held against what the primary knows. */
+#include "common/backend.h"
 #include "common/refusals.h"
 #include "kpropctl/principals.h"
 #include "kpropctl/rows.h"
@@ -183,11 +184,18 @@ see_whole(struct walk *walk, struct step *step)
         return walk_is_blind(walk, step) ? UNTOLD : IMPOSSIBLE;
     verdict = judge_whole(facts, walk->replica.host,
                           walk->kind == WALK_ROLLBACK ? "roll back" : "propagate to", &j);
-    walk->incremental = verdict == REFUSED;
+    walk->incremental = verdict == REFUSED && judge_incremental(facts);
     if (walk->incremental && walk->automatic) {
         walk->left_alone = true;
         step_summary(step, "%s is left alone: its kpropd runs incrementally", walk->replica.host);
         return UNTOLD;
+    }
+    /* Whether anything is to be sent there at all, its content tells: row "propagate". */
+    if (verdict == REFUSED && !walk->incremental && !walk->force &&
+        (walk->kind == WALK_PROPAGATE || (walk->kind == WALK_SETUP && walk->memory.known))) {
+        step_summary(step, "%s keeps the realm in lmdb: it is sent no other database than it has",
+                     walk->replica.host);
+        return HOLDS_BUT;
     }
     return step_judged(step, verdict, &j);
 }
@@ -226,10 +234,25 @@ no_stash(const struct walk *walk, struct step *step)
     return IMPOSSIBLE;
 }
 
+/* Before its next change does not get there. */
+static enum verdict
+warn_of_lmdb(const struct walk *walk, struct step *step)
+{
+    const struct refusal_names names = { walk->realm->name, walk->replica.host,
+                                         walk->primary.host };
+    char ways[sizeof(step->hint)];
+
+    step_summary(step, "%s keeps the realm in lmdb: it is sent no other database than it has",
+                 walk->replica.host);
+    step_hint(step, "%s", refusal_ways(REFUSAL_LMDB, &names, ways, sizeof(ways)));
+    return HOLDS_BUT;
+}
+
 enum verdict
 see_realm(struct walk *walk, struct step *step)
 {
     const json_t *facts = walk_facts(walk, step);
+    const struct backend *backend;
     const char *name, *version, *krb5_name;
     json_int_t dump_version;
 
@@ -244,7 +267,8 @@ see_realm(struct walk *walk, struct step *step)
                      walk->realm->name);
         return IMPOSSIBLE;
     }
-    if (strcmp(fact_text(facts, "realm", "backend"), "kldap") == 0) {
+    backend = backend_find(fact_text(facts, "realm", "backend"));
+    if (backend != NULL && !backend_has_files(backend)) {
         step_summary(step, "%s keeps the realm in LDAP, which kprop does not replicate",
                      walk->replica.host);
         step_hint(step, "with LDAP all KDCs share the directory");
@@ -267,6 +291,8 @@ see_realm(struct walk *walk, struct step *step)
     }
     if (walk->kind == WALK_SETUP && !fact_true(facts, "stash", "exists"))
         return no_stash(walk, step);
+    if (walk->kind == WALK_CHECK && judge_keeps_lmdb(facts))
+        return warn_of_lmdb(walk, step);
     step_summary(step, "%s runs krb5 %s for %s", walk->replica.host,
                  version[0] == '\0' ? "of unknown version" : version, name);
     return HOLDS;

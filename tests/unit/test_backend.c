@@ -43,7 +43,7 @@ test_table(void **state)
     (void)state;
     assert_ptr_equal(backend_find(NULL), db2());
     assert_string_equal(backend_name(backend_find("klmdb")), "lmdb");
-    assert_int_equal(backend_promotion(backend_find("klmdb")), BACKEND_TRANSACTION);
+    assert_int_equal(backend_promotion(backend_find("klmdb")), BACKEND_FIRST);
     assert_false(backend_has_files(backend_find("kldap")));
     assert_null(backend_find("oracle"));
     assert_true(backend_exists(db2(), live()));
@@ -220,6 +220,90 @@ test_same_files(void **state)
     assert_false(backend_older("", ".kadm5:1:2:3:4.5"));
 }
 
+/* In the folder lmdb: a file with LMDB's magic number in its second page, and the like. */
+static const char *
+fake_lmdb(const char *name, const char *text)
+{
+    assert_true(
+        shell("mkdir -p %s/lmdb && cd %s/lmdb && for s in .mdb .lockout.mdb; do "
+              "{ head -c 4112 /dev/zero; printf '%s'; head -c 4076 /dev/zero; } >%s$s; done",
+              test_realm.folder, test_realm.folder, text, name));
+    return in_folder(&test_realm, "lmdb/%s", name);
+}
+
+static bool
+holds(const char *path, const char *text)
+{
+    char command[8192];
+
+    snprintf(command, sizeof(command), "grep -q %s %s.mdb", text, path);
+    return system(command) == 0;
+}
+
+/* No database takes the place of one that holds content; what is left of one that is gone goes. */
+static void
+test_first(void **state)
+{
+    const struct backend *lmdb = backend_find("klmdb");
+    char staging[512], live_lmdb[512];
+    struct error err;
+    bool changed;
+
+    (void)state;
+    error_clear(&err);
+    snprintf(staging, sizeof(staging), "%s", fake_lmdb("new", "\\336\\300\\357\\276NEW"));
+    snprintf(live_lmdb, sizeof(live_lmdb), "%s", fake_lmdb("live", "\\336\\300\\357\\276OLD"));
+    assert_true(backend_holds(lmdb, live_lmdb));
+    assert_false(backend_promote(lmdb, staging, live_lmdb, NULL, 1000, &changed, &err));
+    assert_false(changed);
+    assert_int_equal(err.code, ERROR_FAILED);
+    assert_true(holds(live_lmdb, "OLD") && holds(staging, "NEW"));
+
+    fake_lmdb("live", "OLD"); /* no magic number any more */
+    assert_false(backend_holds(lmdb, live_lmdb));
+    assert_true(shell("touch %s.mdb-lock %s.lockout.mdb-lock", live_lmdb, live_lmdb));
+    error_clear(&err);
+    assert_true(backend_promote(lmdb, staging, live_lmdb, NULL, 1000, &changed, &err));
+    assert_true(changed && holds(live_lmdb, "NEW"));
+    assert_false(shell("ls %s*-lock 2>/dev/null", live_lmdb));
+
+    assert_true(shell("rm %s.*", live_lmdb));
+    assert_false(backend_holds(lmdb, live_lmdb));
+    fake_lmdb("new", "\\336\\300\\357\\276NEWER");
+    assert_true(backend_promote(lmdb, staging, live_lmdb, NULL, 1000, &changed, &err));
+    assert_true(holds(live_lmdb, "NEWER"));
+    assert_true(shell(": >%s.mdb", live_lmdb));
+    assert_false(backend_holds(lmdb, live_lmdb));
+    assert_true(backend_holds(backend_find("kldap"), live_lmdb));
+    assert_true(backend_holds(db2(), live()));
+}
+
+/* Killed between its renames: completed, but not over what somebody has made meanwhile. */
+static void
+test_first_recovers(void **state)
+{
+    const struct backend *lmdb = backend_find("klmdb");
+    enum backend_recovered what;
+    char staging[512], live_lmdb[512];
+    struct error err;
+
+    (void)state;
+    error_clear(&err);
+    for (int meanwhile = 0; meanwhile < 2; meanwhile++) {
+        snprintf(staging, sizeof(staging), "%s", fake_lmdb("new", "\\336\\300\\357\\276NEW"));
+        snprintf(live_lmdb, sizeof(live_lmdb), "%s/lmdb/live", test_realm.folder);
+        assert_true(shell("cd %s/lmdb && rm -f live* && for s in .lockout.mdb .mdb; do "
+                          "stat -c \"file$s %%i %%s %%.9Y\" new$s; done >new.promotion && "
+                          "mv new.lockout.mdb live.lockout.mdb",
+                          test_realm.folder));
+        if (meanwhile == 1)
+            fake_lmdb("live", "\\336\\300\\357\\276OTHER");
+        assert_true(backend_recover(lmdb, staging, live_lmdb, 1000, &what, &err));
+        assert_int_equal(what, meanwhile == 1 ? BACKEND_UNDONE : BACKEND_COMPLETED);
+        assert_true(holds(live_lmdb, meanwhile == 1 ? "OTHER" : "NEW"));
+    }
+}
+
 /* The journal as a promotion writes it, and then the renames that were done before the kill. */
 static const char *
 interrupt(const char *principal, int renames)
@@ -296,6 +380,8 @@ main(void)
         cmocka_unit_test(test_promote),
         cmocka_unit_test(test_promote_waits_for_nobody),
         cmocka_unit_test(test_same_files),
+        cmocka_unit_test(test_first),
+        cmocka_unit_test(test_first_recovers),
         cmocka_unit_test(test_recover),
         cmocka_unit_test(test_recover_old_journal),
     };
