@@ -19,18 +19,16 @@
 #include "agent/stash.h"
 #include "agent/supervised.h"
 #include "common/backend.h"
+#include "common/brand.h"
 #include "common/capabilities.h"
 #include "common/process.h"
 #include "common/realm.h"
 #include "common/systemd.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <dlfcn.h>
 #include <ifaddrs.h>
 #include <krb5.h>
 #include <limits.h>
-#include <link.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <stdint.h>
@@ -106,68 +104,13 @@ facts_host(krb5_context context)
                      krb5_host_name(context), "addresses", host_addresses());
 }
 
-/*
- * "KRB5_BRAND: TAG VERSION [DATE]" (krb5's brand.c, patchlevel.h). The tag is that of the source,
- * krb5-1.20.1-final or master; only the version after it is one.
- */
-void
-facts_brand_version(const char *brand, char *version, size_t size)
-{
-    static const char before[] = "KRB5_BRAND: ";
-
-    version[0] = '\0';
-    if (strncmp(brand, before, sizeof(before) - 1) != 0)
-        return;
-    brand += sizeof(before) - 1;
-    brand += strcspn(brand, " ");
-    brand += strspn(brand, " ");
-    if (isdigit((unsigned char)brand[0]))
-        snprintf(version, size, "%.*s", (int)strcspn(brand, " "), brand);
-}
-
-struct brand {
-    const char *path; /* of the library */
-    char version[32];
-};
-
-/* One loaded library: if it is BRAND's, look for the string in what of it cannot be written. */
-static int
-find_brand(struct dl_phdr_info *info, size_t size, void *arg)
-{
-    static const char brand[] = "KRB5_BRAND: ";
-    struct brand *wanted = arg;
-
-    (void)size;
-    if (strcmp(info->dlpi_name, wanted->path) != 0)
-        return 0;
-    for (int i = 0; i < info->dlpi_phnum && wanted->version[0] == '\0'; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-        const char *start = (const char *)(info->dlpi_addr + segment->p_vaddr), *p;
-
-        if (segment->p_type != PT_LOAD || (segment->p_flags & (PF_R | PF_X)) != PF_R)
-            continue;
-        p = memmem(start, segment->p_filesz, brand, sizeof(brand) - 1);
-        if (p != NULL)
-            facts_brand_version(p, wanted->version, sizeof(wanted->version));
-    }
-    return 1;
-}
-
-/*
- * The version of libkrb5, from the string that it brands itself with: it has no function that
- * tells. In memory it is found at once.
- */
 static json_t *
 krb5_version(void)
 {
-    struct brand brand = { .version = "" };
-    Dl_info info;
+    char version[32];
 
-    if (dladdr((void *)(uintptr_t)krb5_init_context, &info) != 0) {
-        brand.path = info.dli_fname;
-        dl_iterate_phdr(find_brand, &brand);
-    }
-    return text_or_null(brand.version);
+    brand_of_libkrb5(version, sizeof(version));
+    return text_or_null(version);
 }
 
 /* The newest dump format that krb5 VERSION loads (kdb5_util's dump.c): 7 since 1.11. */

@@ -11,8 +11,4 @@
 /* [REALM]: the object described in docs/protocol.md. */
 verb_function facts_verb;
 
-/* The version in BRAND, the string that libkrb5 brands itself with: "1.20.1", "1.23-prerelease".
- * Empty if it has none. */
-void facts_brand_version(const char *brand, char *version, size_t size);
-
 #endif

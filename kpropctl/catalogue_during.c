@@ -160,6 +160,21 @@ const struct symptom symptoms_during[] = {
               "primary# kpropctl check REPLICA",
       .remedy = "propagate again; if it breaks at the same place, look for a firewall or a wrong "
                 "MTU in between" },
+    { .id = "kprop-too-old",
+      .title = "kprop of PRIMARY is too old for kpropd of REPLICA",
+      .check = "realm",
+      .program = "kprop",
+      .where = ON_PRIMARY | ON_REPLICA,
+      .signs = { { "Incorrect net address*signalled from server", SURE },
+                 { "while decoding database size", SURE },
+                 { "cannot send to kpropd of krb5", SURE } },
+      .cause =
+          "kprop of krb5 1.18 and before (Debian 11, RHEL 8) cannot send to kpropd of 1.22 and "
+          "later: the message with the database's size is refused. 1.20 can, and 1.22 can send "
+          "to 1.18.",
+      .look = "primary# dpkg -l krb5-admin-server   (or rpm -q krb5-server)\n"
+              "replica# dpkg -l krb5-kpropd",
+      .remedy = "upgrade krb5 on PRIMARY to 1.20 or later, or keep that of REPLICA below 1.22" },
     { .id = "unannounced",
       .title = "REPLICA refuses a dump that nobody announced to its agent",
       .check = "loader",

@@ -1,5 +1,6 @@
 /* rows_replica - rows that the agent's facts tell, held against what the primary knows. */
 #include "common/backend.h"
+#include "common/brand.h"
 #include "common/refusals.h"
 #include "kpropctl/principals.h"
 #include "kpropctl/rows.h"
@@ -234,6 +235,24 @@ no_stash(const struct walk *walk, struct step *step)
     return IMPOSSIBLE;
 }
 
+/* kprop of krb5 1.18 and before, and kpropd of 1.22 and later, do not agree on how the size of the
+ * database is sealed (seen with 1.18.3 and 1.22.1; 1.20.1 and 1.22.1 do). */
+static bool
+kprop_reaches(const struct walk *walk, const char *theirs, struct step *step)
+{
+    bool old = false, before = true;
+    char ours[32];
+
+    brand_of_libkrb5(ours, sizeof(ours));
+    if (!brand_older(ours, 1, 19, &old) || !brand_older(theirs, 1, 22, &before) || !old || before)
+        return true;
+    step_summary(step, "kprop of krb5 %s, here, cannot send to kpropd of krb5 %s on %s", ours,
+                 theirs, walk->replica.host);
+    step_hint(step, "upgrade krb5 on this host to 1.20 or later, or keep that of %s below 1.22",
+              walk->replica.host);
+    return false;
+}
+
 /* Before its next change does not get there. */
 static enum verdict
 warn_of_lmdb(const struct walk *walk, struct step *step)
@@ -289,6 +308,9 @@ see_realm(struct walk *walk, struct step *step)
         step_hint(step, "upgrade krb5 on %s to 1.11 or later", walk->replica.host);
         return IMPOSSIBLE;
     }
+    if ((walk->kind & (WALK_SETUP | WALK_PROPAGATE | WALK_STASH | WALK_CHECK)) &&
+        !kprop_reaches(walk, version, step))
+        return IMPOSSIBLE;
     if (walk->kind == WALK_SETUP && !fact_true(facts, "stash", "exists"))
         return no_stash(walk, step);
     if (walk->kind == WALK_CHECK && judge_keeps_lmdb(facts))

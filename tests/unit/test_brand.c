@@ -1,5 +1,5 @@
-/* facts - the version of libkrb5 in what it brands itself with. */
-#include "agent/facts.h"
+/* brand - the version of libkrb5 in what it brands itself with. */
+#include "common/brand.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,11 +28,29 @@ test_brand(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        facts_brand_version(rows[i].brand, version, sizeof(version));
+        brand_version(rows[i].brand, version, sizeof(version));
         assert_string_equal(version, rows[i].version);
     }
-    facts_brand_version(rows[0].brand, version, 5);
+    brand_version(rows[0].brand, version, 5);
     assert_string_equal(version, "1.20");
+}
+
+static void
+test_older(void **state)
+{
+    char version[32];
+    bool older = true;
+
+    (void)state;
+    assert_true(brand_older("1.18.3", 1, 19, &older) && older);
+    assert_true(brand_older("1.9", 1, 19, &older) && older);
+    assert_true(brand_older("1.19", 1, 19, &older) && !older);
+    assert_true(brand_older("1.23-prerelease", 1, 22, &older) && !older);
+    assert_true(brand_older("2.0", 1, 22, &older) && !older);
+    assert_false(brand_older("", 1, 19, &older));
+    assert_false(brand_older("one", 1, 19, &older));
+    brand_of_libkrb5(version, sizeof(version));
+    assert_true(brand_older(version, 1, 11, &older) && !older);
 }
 
 int
@@ -40,6 +58,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_brand),
+        cmocka_unit_test(test_older),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
