@@ -19,7 +19,7 @@ NEEDS = {
 pytestmark = pytest.mark.usefixtures("packages")
 
 AGENT = "kpropctl-agent"
-PRIMARY = "host/kdc1.lab.test@LAB.TEST"
+PRIMARY_PRINCIPAL = "host/kdc1.lab.test@LAB.TEST"
 READING = [("port",), ("port", "krb5_prop"), ("port", "4373"), ("facts",), ("facts", "LAB.TEST"),
            ("logs",), ("logs", "3"), ("outcome", "LAB.TEST", "0"), ("version",), ("help",)]
 
@@ -129,7 +129,7 @@ def configure(host, text):
 
 
 def test_reading_and_changing_apart(primary, kdc2):
-    kdc2.write("/etc/kpropctl/acl", f"princ:{PRIMARY}\n")
+    kdc2.write("/etc/kpropctl/acl", f"princ:{PRIMARY_PRINCIPAL}\n")
     kdc2.write("/etc/kpropctl/read.d/one", "# monitoring\nalice@LAB.TEST\n")
     configure(kdc2, "acl = /etc/kpropctl/acl\nacl_read = /etc/kpropctl/read.d")
     assert remctl(primary, "port").returncode == 0
@@ -143,7 +143,7 @@ def test_reading_and_changing_apart(primary, kdc2):
 @pytest.mark.parametrize("fault", ["missing", "malformed", "unreadable"])
 def test_broken_acl_denies_everybody_and_says_so(primary, kdc2, fault):
     if fault == "malformed":
-        kdc2.write("/etc/kpropctl/acl", f"{PRIMARY}\nwhat is this\n")
+        kdc2.write("/etc/kpropctl/acl", f"{PRIMARY_PRINCIPAL}\nwhat is this\n")
     elif fault == "unreadable":
         kdc2.run("mkdir -p /etc/kpropctl; rm -f /etc/kpropctl/acl; mkfifo /etc/kpropctl/acl")
     configure(kdc2, "acl = /etc/kpropctl/acl")
@@ -163,7 +163,7 @@ def test_without_one_admin_server_everybody_is_denied(primary, kdc2, servers):
 
 
 def test_behind_an_existing_remctld(kdc2):
-    def call(*words, user=PRIMARY):
+    def call(*words, user=PRIMARY_PRINCIPAL):
         return kdc2.run(AGENT, *words, check=False, env={"REMOTE_USER": user})
 
     assert json.loads(call("version").stdout)["program"] == AGENT
@@ -178,18 +178,18 @@ def test_behind_an_existing_remctld(kdc2):
 
 def test_acl_add_keeps_what_is_there(primary, kdc2):
     kdc2.write("/etc/krb5kdc/kpropd.acl", "# mine\nhost/old.lab.test@LAB.TEST", mode="640")
-    assert ask(primary, "acl-add", "LAB.TEST", PRIMARY)["changed"]
-    wanted = f"# mine\nhost/old.lab.test@LAB.TEST\n{PRIMARY}\n"
+    assert ask(primary, "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)["changed"]
+    wanted = f"# mine\nhost/old.lab.test@LAB.TEST\n{PRIMARY_PRINCIPAL}\n"
     assert kdc2.read("/etc/krb5kdc/kpropd.acl") == wanted
     before = kdc2.fingerprint("/etc/krb5kdc")
-    assert not ask(primary, "acl-add", "LAB.TEST", PRIMARY)["changed"]
+    assert not ask(primary, "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)["changed"]
     assert kdc2.fingerprint("/etc/krb5kdc") == before
     assert kdc2.out("stat -c %a /etc/krb5kdc/kpropd.acl") == "640"
     for bad in ("nobody", "two words@LAB.TEST", "line\nbreak@LAB.TEST", "#c@LAB.TEST", ""):
         assert remctl(primary, "acl-add", "LAB.TEST", bad, check=False).returncode == 2, bad
     assert kdc2.fingerprint("/etc/krb5kdc") == before
     journal = kdc2.journal(AGENT)
-    assert f"acl-add for {PRIMARY}: done" in journal
+    assert f"acl-add for {PRIMARY_PRINCIPAL}: done" in journal
 
 
 def test_start_kpropd_is_seen_listening(primary, kdc2):
@@ -271,9 +271,9 @@ def test_console_takes_the_same_lock(primary, kdc2):
     began = time.monotonic()
     assert remctl(primary, "port").returncode == 0
     assert time.monotonic() - began < 1
-    assert ask(primary, "acl-add", "LAB.TEST", PRIMARY)["changed"]
+    assert ask(primary, "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)["changed"]
     assert time.monotonic() - began > 1.5
-    assert not kdc2.json(AGENT, "acl-add", "LAB.TEST", PRIMARY)["changed"]
+    assert not kdc2.json(AGENT, "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)["changed"]
 
 
 # Clients that are silent, slow, stalled or hostile.
@@ -366,7 +366,7 @@ def test_caller_who_goes_away_does_not_stop_a_change(primary, kdc2):
     """A change that waits for the lock is done though its caller is gone meanwhile."""
     holder = kdc2.start("flock", "/run/kpropctl-agent/change.lock", "sh", "-c", "echo got; sleep 2")
     assert holder.stdout.readline() == "got\n"
-    primary.run(f"timeout -s KILL 0.5 remctl kdc2.lab.test kpropctl acl-add LAB.TEST {PRIMARY}",
+    primary.run(f"timeout -s KILL 0.5 remctl kdc2.lab.test kpropctl acl-add LAB.TEST {PRIMARY_PRINCIPAL}",
                 check=False)
     assert not kdc2.exists("/etc/krb5kdc/kpropd.acl")
     wait_until(lambda: kdc2.exists("/etc/krb5kdc/kpropd.acl"))
@@ -397,7 +397,7 @@ def test_agent_stopped(primary, kdc2):
 def test_stop_waits_for_a_change(primary, kdc2):
     holder = kdc2.start("flock", "/run/kpropctl-agent/change.lock", "sh", "-c", "echo got; sleep 2")
     assert holder.stdout.readline() == "got\n"
-    change = primary.start("remctl", "kdc2.lab.test", "kpropctl", "acl-add", "LAB.TEST", PRIMARY)
+    change = primary.start("remctl", "kdc2.lab.test", "kpropctl", "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)
     wait_until(lambda: "acl-add asked for" in kdc2.journal(AGENT) or
                int(kdc2.out(f"pgrep -c -P {kdc2.main_pid(AGENT)} || true")) > 0)
     kdc2.systemctl("stop", AGENT)
