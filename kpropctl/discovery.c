@@ -44,21 +44,51 @@ is_named(const struct question *q, const char *name)
            strcmp(name, q->address) == 0;
 }
 
-static bool
-resolves_to(const char *name, const char *address)
+static struct addrinfo *
+addresses_of(const char *name)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-    char text[64];
+
+    return getaddrinfo(name, NULL, &hints, &list) == 0 ? list : NULL;
+}
+
+static bool
+same_address(const struct addrinfo *a, const struct addrinfo *b)
+{
+    const struct sockaddr_in *a4 = (const void *)a->ai_addr, *b4 = (const void *)b->ai_addr;
+    const struct sockaddr_in6 *a6 = (const void *)a->ai_addr, *b6 = (const void *)b->ai_addr;
+
+    if (a->ai_family != b->ai_family)
+        return false;
+    if (a->ai_family == AF_INET)
+        return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+    return memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
+/* Does NAME lead to an address of ours, which may have several and several names? */
+static bool
+resolves_to(const char *name, const char *ours)
+{
+    struct addrinfo *theirs = addresses_of(name), *own = addresses_of(ours);
     bool same = false;
 
-    if (getaddrinfo(name, NULL, &hints, &list) != 0)
-        return false;
-    for (const struct addrinfo *ai = list; ai != NULL && !same; ai = ai->ai_next)
-        same = getnameinfo(ai->ai_addr, ai->ai_addrlen, text, sizeof(text), NULL, 0,
-                           NI_NUMERICHOST) == 0 &&
-               strcmp(text, address) == 0;
-    freeaddrinfo(list);
+    for (const struct addrinfo *a = theirs; a != NULL && !same; a = a->ai_next) {
+        for (const struct addrinfo *b = own; b != NULL && !same; b = b->ai_next)
+            same = same_address(a, b);
+    }
+    if (theirs != NULL)
+        freeaddrinfo(theirs);
+    if (own != NULL)
+        freeaddrinfo(own);
     return same;
+}
+
+/* NAME is the host by its name or an address, or, if we may LOOK_UP, an alias of it. */
+static bool
+is_meant(const struct question *q, const char *name, bool look_up)
+{
+    return is_named(q, name) ||
+           (look_up && (resolves_to(name, q->address) || resolves_to(name, q->host)));
 }
 
 static bool
@@ -68,17 +98,17 @@ in_krb5_conf(const struct question *q, bool look_up)
 
     for (char **line = q->realm->kdc; line != NULL && *line != NULL; line++) {
         host_of(*line, name, sizeof(name));
-        if (look_up ? resolves_to(name, q->address) : is_named(q, name))
+        if (is_meant(q, name, look_up))
             return true;
     }
     return false;
 }
 
-bool
-discovery_uri_names(const char *target, size_t len, const char *host, const char *address)
+/* The host in the target of a URI record, of a KDC that is spoken to directly. */
+static bool
+uri_host(const char *target, size_t len, char *name, size_t size)
 {
-    const struct question q = { .host = host, .address = address };
-    char text[512], name[256];
+    char text[512];
     size_t flags;
 
     if (len < strlen("krb5srv:") || strncasecmp(target, "krb5srv:", 8) != 0)
@@ -88,10 +118,20 @@ discovery_uri_names(const char *target, size_t len, const char *host, const char
     if (text[flags] == '\0' ||
         (strncasecmp(text + flags, ":udp:", 5) != 0 && strncasecmp(text + flags, ":tcp:", 5) != 0))
         return false;
-    host_of(text + flags + 5, name, sizeof(name));
-    return is_named(&q, name);
+    host_of(text + flags + 5, name, size);
+    return true;
 }
 
+bool
+discovery_uri_names(const char *target, size_t len, const char *host, const char *address)
+{
+    const struct question q = { .host = host, .address = address };
+    char name[256];
+
+    return uri_host(target, len, name, sizeof(name)) && is_named(&q, name);
+}
+
+/* By its name, or, as MIT recommends, by an alias. */
 static bool
 record_names(const struct question *q, ns_msg *msg, const ns_rr *rr, int type)
 {
@@ -99,12 +139,13 @@ record_names(const struct question *q, ns_msg *msg, const ns_rr *rr, int type)
 
     if (type == TYPE_URI)
         return ns_rr_rdlen(*rr) > 4 &&
-               discovery_uri_names((const char *)ns_rr_rdata(*rr) + 4, ns_rr_rdlen(*rr) - 4,
-                                   q->host, q->address);
+               uri_host((const char *)ns_rr_rdata(*rr) + 4, ns_rr_rdlen(*rr) - 4, target,
+                        sizeof(target)) &&
+               is_meant(q, target, true);
     return ns_rr_rdlen(*rr) >= 7 &&
            ns_name_uncompress(ns_msg_base(*msg), ns_msg_end(*msg), ns_rr_rdata(*rr) + 6, target,
                               sizeof(target)) >= 0 &&
-           is_named(q, target);
+           is_meant(q, target, true);
 }
 
 /* Does a record of TYPE at PREFIX.REALM name the host? What DNS does not answer is noted. */

@@ -4,6 +4,7 @@ import pytest
 from propagate_kit import configure_more, fleet_of, good, last, propagate, sent
 from setup_kit import set_up
 
+NEEDS = {"python3": "test_clients_find_it_by_an_alias*"}
 HOSTS = "/etc/hosts"
 HONEST = """127.0.0.1 localhost
 10.75.4.11 kdc1.lab.test kdc1
@@ -254,3 +255,42 @@ def test_the_primarys_own_name(fleet, name):
         assert has(kdc2, f"unit-{name.lower()}")
     finally:
         kdc1.run("hostname", "kdc1.lab.test")
+
+
+DNS = r"""
+import socket, struct
+def name(text):
+    return b"".join(bytes([len(part)]) + part.encode() for part in text.split(".") if part) + b"\0"
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+print("ready", flush=True)
+while True:
+    query, client = server.recvfrom(512)
+    end = query.index(b"\0", 12) + 5
+    kind = struct.unpack(">H", query[end - 4:end - 2])[0]
+    data = {33: struct.pack(">HHH", 0, 0, 88) + name("kerberos-1.lab.test"),
+            256: struct.pack(">HH", 1, 1) + b"krb5srv:m:udp:kerberos-1.lab.test"}.get(kind if kind == WANTED else 0)
+    answer = b"" if data is None else b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
+    server.sendto(query[:2] + b"\x84\x00" + b"\0\1" + struct.pack(">H", data is not None) + b"\0\0\0\0" +
+                  query[12:end] + answer, client)
+"""
+
+
+@pytest.mark.parametrize("record", [33, 256])
+def test_clients_find_it_by_an_alias(fleet, record):
+    """A record of an alias, as MIT recommends them, is one of the host, at whichever of its addresses."""
+    kdc1, kdc2, _ = fleet
+    kdc1.run("sed -i '/kdc = /d; s/dns_lookup_kdc.*//' /etc/krb5.conf; echo nameserver 127.0.0.1 >/etc/resolv.conf")
+    kdc1.run("sed -i 's/^    LAB.TEST = {/&\\n kdc = kdc1.lab.test/' /etc/krb5.conf")
+    dns = kdc1.python(DNS.replace("WANTED", str(record)))
+    try:
+        assert dns.line == "ready", dns.line
+        for more, level in (("", "WARNING"), ("10.75.4.12 kerberos-1.lab.test\n", "OK"),
+                            ("10.75.4.12 kerberos-1.lab.test\n10.75.4.77 kdc2.lab.test\n", "OK"),
+                            ("10.75.4.13 kerberos-1.lab.test\n", "WARNING")):
+            hosts(kdc1, HONEST + more)
+            done = kdc1.run("kpropctl", "check", "--format=json", "--check", "found", "kdc2.lab.test", check=False)
+            assert f'"{level.lower()}"' in done.stdout, (more, level, done)
+    finally:
+        dns.kill()
+        kdc1.run("pkill -x python3; : >/etc/resolv.conf", check=False)  # of the lab's own host
