@@ -3,6 +3,7 @@ import json
 
 
 from setup_kit import Report, set_up
+from standins import until
 
 KPROPCTL = "/run/kpropctl/LAB.TEST.lock"
 
@@ -96,7 +97,7 @@ while [ ! -e /tmp/serving.stop ]; do
     else
         sed s/^/bad:/ /tmp/serving.error
     fi
-    sleep 0.1
+    sleep 0.1  # real time: logins as often as this
 done
 rm /tmp/serving.stop
 """
@@ -110,7 +111,7 @@ rm /tmp/serving.stop
 
     def __exit__(self, kind, value, trace):
         self.host.run("touch", "/tmp/serving.stop")
-        said = self.process.communicate(timeout=30)[0].split("\n")
+        said = self.process.communicate(timeout=120)[0].split("\n")
         if kind is None:
             assert said.count("good") > 1 and not [line for line in said if "bad" in line], said
 
@@ -124,12 +125,6 @@ def wrap_kprop(primary, script, **keys):
     """Make kpropctl call this shell script for kprop; the true one is $real."""
     primary.write("/root/kprop", f"#!/bin/bash\nreal=/usr/sbin/kprop\n{script}\n", "755")
     configure_more(primary, kprop="/root/kprop", **keys)
-
-
-def killer(host, name, seconds=20):
-    """Kill the first process of this name that the host shows: a Popen, which prints its pid."""
-    return host.start(f"timeout {seconds} sh -c 'while :; do for pid in $(pidof {name}); do "
-                      "kill -KILL $pid && echo $pid && exit; done; done'")
 
 
 def whole(primary):
@@ -152,6 +147,7 @@ END
 chmod +x /run/double
 echo 'kpropctl ALL /run/double princ:host/kdc1.lab.test@LAB.TEST' >/run/double.conf
 systemd-run --quiet --unit=double /usr/sbin/remctld -m -F -f /run/double.conf -p 4373
+{until("ss -Hltn sport = :4373 | grep -q .")}
 """
 
 

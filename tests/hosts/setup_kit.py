@@ -8,6 +8,9 @@ ROWS = ["primary", "space", "name", "principals", "keytab", "agent", "clock", "r
         "replica-keytab", "role", "timeline", "replica-space", "port", "acl", "loader", "kpropd", "reach",
         "dump", "propagate", "digest", "stash", "kdc", "ticket", "record"]
 
+# Its port may still be taken by connections of before.
+RESTART_KDC = "timeout 60 sh -c 'until systemctl restart krb5-kdc; do systemctl reset-failed krb5-kdc; done'"
+
 
 class Report:
     """What `kpropctl setup-slave --json` told of one host."""
@@ -88,6 +91,18 @@ def wrap_kdb5_util(primary, script):
     """Make kpropctl call this shell script for kdb5_util; the true one is $real."""
     primary.write("/root/kdb5_util", f"#!/bin/bash\nreal=/usr/sbin/kdb5_util\n{script}\n", "755")
     configure(primary, kdb5_util="/root/kdb5_util")
+
+
+def break_load(replica, script):
+    """From now on kdb5_util on the replica is this shell script; the true one is $real."""
+    replica.run("[ -e /run/true-kdb5_util ] || cp /usr/sbin/kdb5_util /run/true-kdb5_util")
+    replica.write("/run/broken-kdb5_util",
+                  f"#!/bin/bash\nreal=/run/true-kdb5_util\n{script}\n", "755")
+    replica.run("mount", "--bind", "/run/broken-kdb5_util", "/usr/sbin/kdb5_util")
+
+
+def mend_load(replica):
+    replica.run(f"umount --lazy /usr/sbin/kdb5_util 2>/dev/null; rm -f {LIVE}.ballast /run/ballast")
 
 
 def dumps_left(primary):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lab import wait_until
+from standins import Held
 
 NEEDS = {
     "python3": "test_silent_connections_lock_nobody_out",
@@ -19,6 +20,7 @@ NEEDS = {
 pytestmark = pytest.mark.usefixtures("packages")
 
 AGENT = "kpropctl-agent"
+LOCK = "/run/kpropctl-agent/change.lock"
 PRIMARY_PRINCIPAL = "host/kdc1.lab.test@LAB.TEST"
 READING = [("port",), ("port", "krb5_prop"), ("port", "4373"), ("facts",), ("facts", "LAB.TEST"),
            ("logs",), ("logs", "3"), ("outcome", "LAB.TEST", "0"), ("version",), ("help",)]
@@ -98,6 +100,7 @@ def test_python_binding(reader):
 
 
 def test_facts_tell_what_is_there(primary, kdc2):
+    began = int(time.time())  # real time: the host's clock is this machine's
     facts = ask(primary, "facts")
     assert facts["host"]["krb5_name"] == "kdc2.lab.test"
     assert facts["realm"]["name"] == "LAB.TEST" and facts["services"]["port"] == 754
@@ -106,7 +109,7 @@ def test_facts_tell_what_is_there(primary, kdc2):
     assert facts["krb5"]["version"].startswith("1.") and facts["krb5"]["dump_version"] == 7
     assert not facts["acl"]["exists"] and not facts["kpropd"]["listening"]
     assert facts["last"] is None and facts["announced"] is None and not facts["load"]["running"]
-    assert abs(facts["time"] - time.time()) < 5
+    assert began <= facts["time"] <= time.time() + 1  # real time: as above
     kdc2.remove("/etc/krb5.keytab")
     assert "/etc/krb5.keytab" in kdc2.json(AGENT, "facts")["keytab"]["error"]
 
@@ -188,8 +191,7 @@ def test_acl_add_keeps_what_is_there(primary, kdc2):
     for bad in ("nobody", "two words@LAB.TEST", "line\nbreak@LAB.TEST", "#c@LAB.TEST", ""):
         assert remctl(primary, "acl-add", "LAB.TEST", bad, check=False).returncode == 2, bad
     assert kdc2.fingerprint("/etc/krb5kdc") == before
-    journal = kdc2.journal(AGENT)
-    assert f"acl-add for {PRIMARY_PRINCIPAL}: done" in journal
+    wait_until(lambda: f"acl-add for {PRIMARY_PRINCIPAL}: done" in kdc2.journal(AGENT))
 
 
 def test_start_kpropd_is_seen_listening(primary, kdc2):
@@ -201,8 +203,8 @@ def test_start_kpropd_is_seen_listening(primary, kdc2):
 
 
 def test_start_kpropd_tells_the_log_when_the_port_is_taken(primary, kdc2):
-    holder = kdc2.python("import socket, time\ns = socket.socket(socket.AF_INET6)\n"
-                         "s.bind(('::', 754))\nprint('held')\ntime.sleep(600)")
+    holder = kdc2.python("import signal, socket\ns = socket.socket(socket.AF_INET6)\n"
+                         "s.bind(('::', 754))\nprint('held')\nsignal.pause()")
     assert holder.line == "held"
     done = remctl(primary, "start-kpropd", "LAB.TEST", check=False)
     answer = json.loads(done.stdout)
@@ -219,7 +221,7 @@ def test_start_kpropd_never_stops_kadmind(primary, kdc2, how):
         kdc2.systemctl("enable", "krb5-admin-server")
     else:
         kdc2.run("mkdir -p /run/systemd/system; cp /lib/systemd/system/krb5-admin-server.service "
-                 "/run/systemd/system/; sed -i 's|^ExecStart=.*|ExecStart=/bin/sleep 600|' "
+                 "/run/systemd/system/; sed -i 's|^ExecStart=.*|ExecStart=/bin/sleep infinity|' "
                  "/run/systemd/system/krb5-admin-server.service; systemctl daemon-reload; "
                  "systemctl start krb5-admin-server")
     done = remctl(primary, "start-kpropd", "LAB.TEST", check=False)
@@ -265,14 +267,21 @@ def test_start_kdc_tells_the_log(primary):
     assert done.returncode == 1 and "principal" in json.loads(done.stdout)["hint"]
 
 
+def asked_for_a_change(primary, kdc2):
+    """A call that waits with its change for the lock, which the test holds: its Popen."""
+    agent = kdc2.main_pid(AGENT)
+    change = primary.start("remctl", "kdc2.lab.test", "kpropctl", "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)
+    wait_until(lambda: kdc2.ok(f"pgrep -P {agent}"), timeout=60)
+    return change
+
+
 def test_console_takes_the_same_lock(primary, kdc2):
-    holder = kdc2.start("flock", "/run/kpropctl-agent/change.lock", "sh", "-c", "echo got; sleep 2")
-    assert holder.stdout.readline() == "got\n"
-    began = time.monotonic()
+    lock = Held(kdc2, LOCK)
+    change = asked_for_a_change(primary, kdc2)
     assert remctl(primary, "port").returncode == 0
-    assert time.monotonic() - began < 1
-    assert ask(primary, "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)["changed"]
-    assert time.monotonic() - began > 1.5
+    assert change.poll() is None and not kdc2.exists("/etc/krb5kdc/kpropd.acl")
+    lock.let_go()
+    assert json.loads(change.communicate(timeout=60)[0])["changed"]
     assert not kdc2.json(AGENT, "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)["changed"]
 
 
@@ -284,33 +293,35 @@ CONNECT = ("import socket, time, sys\n"
 
 
 def answers_quickly(host):
-    began = time.monotonic()
-    assert remctl(host, "version", timeout=10).returncode == 0
-    assert time.monotonic() - began < 1
+    """Before any of those who are silent is given up."""
+    began = time.monotonic()  # real time: they are given 10 s
+    assert remctl(host, "version").returncode == 0
+    assert time.monotonic() - began < 8  # real time: as above
 
 
 def test_silent_connections_lock_nobody_out(primary, kdc2):
     pid = kdc2.main_pid(AGENT)
     before = descriptors(kdc2, pid)
     silent = primary.python(CONNECT + "all = [connect() for _ in range(200)]\n"
-                                      "print('open')\ntime.sleep(60)")
+                                      "print('open')\nimport signal; signal.pause()")
     assert silent.line == "open"
     answers_quickly(primary)
     # Of one source no more than four are kept.
     assert descriptors(kdc2, pid) <= before + 4
-    wait_until(lambda: descriptors(kdc2, pid) == before, timeout=12)
+    wait_until(lambda: descriptors(kdc2, pid) == before, timeout=60)
     silent.kill()
 
 
 def test_handshake_has_ten_seconds_in_all(primary, kdc2):
+    # real time: a byte each half second, of more than 50, and what the agent measures
     drip = primary.python(CONNECT + "s = connect(); began = time.time()\nprint('open')\n"
                           "try:\n"
                           "    for byte in b'\\x51\\0\\0\\0\\0' + b'\\x42\\0\\0\\x40\\0' + bytes(50):\n"
-                          "        s.send(bytes([byte])); time.sleep(0.5)\n"
+                          "        s.send(bytes([byte])); time.sleep(0.5)\n"  # real time: as above
                           "except OSError: pass\n"
-                          "print(time.time() - began)")
+                          "print(time.time() - began)")  # real time: as above
     answers_quickly(primary)
-    assert 9 < float(drip.stdout.readline()) < 12
+    assert 9 < float(drip.stdout.readline()) < 25
 
 
 def test_stopped_client_delays_nobody(primary, kdc2):
@@ -331,9 +342,9 @@ def test_stopped_client_delays_nobody(primary, kdc2):
 def test_sessions_are_capped_without_locking_out(primary, kdc2):
     pid = kdc2.main_pid(AGENT)
     before = descriptors(kdc2, pid)
-    idle = primary.python("import remctl, time\n"
+    idle = primary.python("import remctl, signal\n"
                           "all = [remctl.Remctl('kdc2.lab.test') for _ in range(40)]\n"
-                          "print('open'); time.sleep(60)")
+                          "print('open'); signal.pause()")
     assert idle.line == "open"
     answers_quickly(primary)
     assert descriptors(kdc2, pid) <= before + 16
@@ -353,7 +364,7 @@ def test_garbage_is_dropped(primary, kdc2, data):
                 f"for i in range(20):\n"
                 f"    s = connect()\n"
                 f"    try:\n"
-                f"        s.sendall({data}); s.settimeout(11)\n"
+                f"        s.sendall({data}); s.settimeout(60)\n"
                 f"        while s.recv(65536): pass\n"
                 f"    except ConnectionError: pass\n")
     answers_quickly(primary)
@@ -364,12 +375,13 @@ def test_garbage_is_dropped(primary, kdc2, data):
 
 def test_caller_who_goes_away_does_not_stop_a_change(primary, kdc2):
     """A change that waits for the lock is done though its caller is gone meanwhile."""
-    holder = kdc2.start("flock", "/run/kpropctl-agent/change.lock", "sh", "-c", "echo got; sleep 2")
-    assert holder.stdout.readline() == "got\n"
-    primary.run(f"timeout -s KILL 0.5 remctl kdc2.lab.test kpropctl acl-add LAB.TEST {PRIMARY_PRINCIPAL}",
-                check=False)
+    lock = Held(kdc2, LOCK)
+    change = asked_for_a_change(primary, kdc2)
+    primary.run("pkill", "-KILL", "-x", "remctl")
+    change.wait(timeout=60)
     assert not kdc2.exists("/etc/krb5kdc/kpropd.acl")
-    wait_until(lambda: kdc2.exists("/etc/krb5kdc/kpropd.acl"))
+    lock.let_go()
+    wait_until(lambda: kdc2.exists("/etc/krb5kdc/kpropd.acl"), timeout=60)
 
 
 def test_forged_lines_are_not_told_as_a_service_s_own(kdc2):
@@ -395,14 +407,15 @@ def test_agent_stopped(primary, kdc2):
 
 
 def test_stop_waits_for_a_change(primary, kdc2):
-    holder = kdc2.start("flock", "/run/kpropctl-agent/change.lock", "sh", "-c", "echo got; sleep 2")
-    assert holder.stdout.readline() == "got\n"
-    change = primary.start("remctl", "kdc2.lab.test", "kpropctl", "acl-add", "LAB.TEST", PRIMARY_PRINCIPAL)
-    wait_until(lambda: "acl-add asked for" in kdc2.journal(AGENT) or
-               int(kdc2.out(f"pgrep -c -P {kdc2.main_pid(AGENT)} || true")) > 0)
-    kdc2.systemctl("stop", AGENT)
-    assert kdc2.exists("/etc/krb5kdc/kpropd.acl")
-    assert change.wait(5) == 0 and json.loads(change.stdout.read())["changed"]
+    lock = Held(kdc2, LOCK)
+    change = asked_for_a_change(primary, kdc2)
+    kdc2.systemctl("stop", "--no-block", AGENT)
+    wait_until(lambda: kdc2.out("systemctl", "show", "-p", "ActiveState", "--value", AGENT) == "deactivating")
+    assert not kdc2.exists("/etc/krb5kdc/kpropd.acl")
+    lock.let_go()
+    told = change.communicate(timeout=60)[0]
+    assert change.returncode == 0 and json.loads(told)["changed"]
+    wait_until(lambda: not kdc2.active(AGENT) and not kdc2.ok("pgrep", "-x", AGENT), timeout=60)
 
 
 def test_port_in_use_is_said(kdc2):
@@ -411,7 +424,7 @@ def test_port_in_use_is_said(kdc2):
                         "s.accept()")
     assert taken.line == "held"
     assert kdc2.run("systemctl", "start", AGENT, check=False).returncode != 0
-    assert "cannot listen on port 4373: Address already in use" in kdc2.journal(AGENT)
+    wait_until(lambda: "cannot listen on port 4373: Address already in use" in kdc2.journal(AGENT))
     taken.kill()
 
 
@@ -443,7 +456,7 @@ def test_reload_keeps_what_is_good(primary, kdc2):
 def test_keytab_that_comes_later(primary, kdc2):
     kdc2.run("mv /etc/krb5.keytab /etc/krb5.keytab.away; systemctl restart " + AGENT)
     assert remctl(primary, "version", check=False).returncode != 0
-    assert "nobody can be served" in kdc2.journal(AGENT)
+    wait_until(lambda: "nobody can be served" in kdc2.journal(AGENT))
     kdc2.run("mv /etc/krb5.keytab.away /etc/krb5.keytab")
     answers_quickly(primary)
 
@@ -481,15 +494,17 @@ def test_memory_and_descriptors_do_not_grow(primary, kdc2):
 def test_no_wake_ups_when_idle(primary, kdc2):
     answers_quickly(primary)
     pid = kdc2.main_pid(AGENT)
-    time.sleep(0.5)
 
     def switches():
         return (proc(kdc2, pid, "voluntary_ctxt_switches"),
                 proc(kdc2, pid, "nonvoluntary_ctxt_switches"))
 
-    before = switches()
-    time.sleep(5)
-    assert switches() == before
+    def rests():
+        before = switches()
+        time.sleep(5)  # real time: in which nothing happens
+        return switches() == before
+
+    wait_until(rests, timeout=60)
     # It sleeps in epoll_wait, whose timeout is weeks (or none).
     timeout = int(kdc2.out(f"cut -d' ' -f5 /proc/{pid}/syscall"), 16) & 0xffffffff
     assert timeout > 1000 * 86400

@@ -10,6 +10,8 @@ import pytest
 
 from lab import wait_until
 from propagate_kit import RESTART_AGENT, as_remctld, fleet_of, good, propagate
+from setup_kit import RESTART_KDC
+from standins import until
 
 NEEDS = {
     "python3": "test_thresholds_of_the_age",
@@ -27,10 +29,10 @@ LEVELS = {"ok": "OK", "warning": "WARNING", "failed": "CRITICAL", "refused": "CR
           "unknown": "UNKNOWN", "skipped": "skipped"}
 
 SILENT = """
-import socket, time
+import signal, socket
 s = socket.create_connection(("kdc3.lab.test", 754))
 print("connected", flush=True)
-time.sleep(900)
+signal.pause()
 """
 
 
@@ -107,8 +109,15 @@ class Fault:
 
 
 RESEND = "propagate"
-RESTART_KDC = "systemctl restart krb5-kdc || { sleep 1; systemctl restart krb5-kdc; }"
 RESTART = "systemctl reset-failed kpropctl-agent; systemctl restart kpropctl-agent"
+# Six callers who say nothing, of whom two are turned away.
+CROWD = """
+import select, socket
+left = [socket.create_connection(("127.0.0.1", 4373)) for _ in range(6)]
+while len(left) > 4:
+    for one in select.select(left, [], [])[0]:
+        left.remove(one)
+"""
 
 FAULTS = [
     # The primary's own.
@@ -160,7 +169,7 @@ FAULTS = [
           "rm -r /run/systemd/system/kpropctl-agent.service.d; systemctl daemon-reload; " + RESTART,
           ["100 files open", "needs"], "LimitNOFILE"),
     Fault("kdc2", "limits", "WARNING",
-          "bash -c 'for i in {1..6}; do exec {fd}<>/dev/tcp/127.0.0.1/4373; done; sleep 0.3'", RESTART,
+          f"/usr/bin/python3 -c '{CROWD}'", RESTART,
           ["too many callers", "2 were turned away", "0 min ago"], "ss -tn"),
     Fault("kdc2", "clock", "WARNING", "clock kpropctl-agent +100s", "clear+agent",
           ["clock of kdc2.lab.test", "ahead"], "chrony"),
@@ -207,7 +216,7 @@ FAULTS = [
           "systemctl enable --quiet krb5-kpropd", "not enabled", "setup-slave"),
     Fault("kdc2", "kpropd", "WARNING",
           "systemctl stop krb5-kpropd; kpropd -D -p /usr/lib/kpropctl/kpropctl-loader "
-          ">/dev/null 2>&1 & sleep 0.3",
+          ">/dev/null 2>&1 & " + until("ss -Hltn sport = :754 | grep -q ."),
           "kill $(pidof kpropd); systemctl start krb5-kpropd", "by hand", ()),
     Fault("kdc2", "reach", "CRITICAL", "drop 754", "clear", ["754", "10.75.4.12"], "firewall"),
     Fault("kdc2", "leftovers", "WARNING", "touch -d '-1 minute' '/var/lib/krb5kdc/principal~'",
@@ -242,7 +251,7 @@ def injected(fleet, fault):
         if fault.inject.split()[0] in ("disk", "clock", "drop"):
             host.fault(*fault.inject.split())
         else:
-            host.run(fault.inject, timeout=30)
+            host.run(fault.inject, timeout=120)
         yield host
     finally:
         if fault.mend.startswith("clear"):
@@ -439,7 +448,7 @@ def test_what_is_no_agent_costs_its_timeout_once(fleet, what):
     fake = kdc2.python(FAKE.format(what=f"\n    try: {what}\n    except OSError: pass"))
     try:
         assert fake.line == "fake"
-        result = check(kdc1, "--timeout=8", timeout=12)
+        result = check(kdc1, "--timeout=8", timeout=60)
     finally:
         fake.kill()
         kdc2.run("pkill -f '[b]ind..\"0.0.0.0\", 4373' || :")
@@ -452,13 +461,13 @@ def test_a_dead_host_is_no_burden_for_the_others(fleet):
     kdc1, kdc2, _ = fleet
     kdc2.fault("cut")
     try:
-        result = check(kdc1, "--timeout=8", timeout=15)
+        result = check(kdc1, "--timeout=8", timeout=60)
     finally:
         kdc2.fault("clear")
     assert {host for host, _ in result.bad} == {"kdc2"} and result.status == 2, result
     assert ("kdc2", "agent") in result.bad and ("kdc2", "timeout") not in result.bad, result
     assert result.rows["kdc2", "age"]["level"] == "ok", result
-    wait_until(lambda: check(kdc1, "kdc2.lab.test").bad == {}, 20)
+    wait_until(lambda: check(kdc1, "kdc2.lab.test").bad == {}, timeout=60)
 
 
 @pytest.fixture
@@ -477,9 +486,9 @@ def dark(fleet):
 
 def test_many_dark_hosts_cost_one_timeout_in_all(fleet, dark):
     kdc1 = fleet[0]
-    began = time.monotonic()
-    result = check(kdc1, "--timeout=8", *dark, "kdc2.lab.test", timeout=15)
-    assert time.monotonic() - began < 10, result
+    began = time.monotonic()  # real time: one by one they would take 160 s
+    result = check(kdc1, "--timeout=8", *dark, "kdc2.lab.test", timeout=300)
+    assert time.monotonic() - began < 40, result  # real time: as above
     assert {host for host, _ in result.bad} == {name.partition(".")[0] for name in dark}, result
     assert result.rows["kdc2", "content"]["level"] == "ok", result
     for name in dark:
@@ -488,9 +497,9 @@ def test_many_dark_hosts_cost_one_timeout_in_all(fleet, dark):
 
 def test_what_the_deadline_leaves_out_is_said_and_never_good(fleet, dark):
     kdc1 = fleet[0]
-    began = time.monotonic()
-    result = check(kdc1, "--timeout=1", *dark, "kdc2.lab.test", timeout=15)
-    assert time.monotonic() - began < 3, result
+    began = time.monotonic()  # real time: one by one they would take 20 s
+    result = check(kdc1, "--timeout=1", *dark, "kdc2.lab.test", timeout=60)
+    assert time.monotonic() - began < 15, result  # real time: as above
     row = result.rows["kdc2", "timeout"]
     assert row["level"] == "unknown" and "before its turn came" in row["summary"], result
     assert "--timeout" in row["hint"] and "parallel" in row["hint"], result

@@ -158,13 +158,14 @@ def test_a_file_is_for_its_owner_alone(kdc1):
 
 # Waits for a reader of what it writes, with the keys in its memory: prints what a core of it may be.
 WAITING = """
-import fcntl, os, resource, subprocess, time
+import fcntl, os, resource, subprocess
 resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
 r, w = os.pipe()
 fcntl.fcntl(w, 1031, 4096)
 os.write(w, bytes(4096))
 with subprocess.Popen(["kpropctl", "enroll", "kdc2.lab.test"], stdout=w) as p:
-    time.sleep(2)
+    while "pipe_write" not in open(f"/proc/{p.pid}/wchan").read():
+        os.sched_yield()
     print(*(line for line in open(f"/proc/{p.pid}/limits") if "core" in line))
     p.kill()
 """

@@ -260,12 +260,12 @@ def test_without_agent_and_package(primary, bare):
 def test_a_dark_host(primary, bare):
     """Neither its agent nor ssh answers: it is unreachable, whatever else it lacks."""
     bare.fault("cut")
-    before = time.monotonic()
+    before = time.monotonic()  # real time: TCP itself would try for minutes, each time
     for options in ([], ["--agent-package", PACKAGE], ["--dry-run"]):
         report = set_up_by(primary, bare, *options, via="ssh -o ConnectTimeout=3 root@%h")
         report.stopped("enrolled", "failed", 4, summary=["cannot reach kdc2.lab.test by 'ssh -o ConnectTimeout=3 root@kdc2.",
                                                          "connect to host kdc2.lab.test port 22"], hint="true")
-    assert time.monotonic() - before < 60
+    assert time.monotonic() - before < 60  # real time: as above
 
 
 def test_a_closed_agent_port_is_no_reason_not_to_try(primary, ready):
@@ -426,7 +426,8 @@ def test_a_long_report_is_told_in_part(primary, ready):
 
 # Ended half-way.
 
-SLOW = """case "$*" in *"$(cat /root/slow-at)"*) touch /run/arrived; sleep 4 <&0;; esac
+# Where it is to be slow it waits until whoever called it is gone.
+SLOW = """case "$*" in *"$(cat /root/slow-at)"*) touch /run/arrived; tail --follow --pid=$PPID /dev/null <&0;; esac
 exec ssh "root@$1" "${@:2}"
 """
 
@@ -440,12 +441,12 @@ def test_ended_half_way(primary, bare, step, sig):
     primary.run("rm -f /run/arrived")
     words = ["kpropctl", "setup-slave", "--via", via, "--with-stash", "--agent-package", PACKAGE, bare.name]
     with primary.start(*words) as process:
-        wait_until(lambda: primary.exists("/run/arrived"), timeout=30)
+        wait_until(lambda: primary.exists("/run/arrived"), timeout=60)
         primary.run("pkill", "-" + sig, "-o", "-x", "kpropctl")
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)
     assert process.returncode != 0
-    wait_until(lambda: not primary.ok("pgrep -x 'kpropctl|ssh' || pgrep -f '[/]root/via'"), timeout=10)
-    wait_until(lambda: uploads(bare) == "", timeout=10)
+    wait_until(lambda: not primary.ok("pgrep -x 'kpropctl|ssh' || pgrep -f '[/]root/via'"), timeout=60)
+    wait_until(lambda: uploads(bare) == "", timeout=60)
     primary.remove("/root/slow-at")
     primary.write("/root/slow-at", "never")
     all_in_one(primary, bare, via=via).good()

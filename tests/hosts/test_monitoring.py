@@ -133,16 +133,16 @@ def test_node_exporter_scrapes_the_file(checked):
     checked.run("kpropctl", "check", "--format", "prometheus", "--output", "/tmp/textfile/kpropctl.prom",
                 check=False)
     exporter = checked.start("prometheus-node-exporter", "--collector.disable-defaults", "--collector.textfile",
-                             "--collector.textfile.directory=/tmp/textfile", "--web.listen-address=127.0.0.1:9100")
+                             "--collector.textfile.directory=/tmp/textfile", "--web.listen-address=127.0.0.1:9101")
     try:
         scrape = ("import urllib.request as u; "
-                  "print(u.urlopen('http://127.0.0.1:9100/metrics', timeout=5).read().decode())")
+                  "print(u.urlopen('http://127.0.0.1:9101/metrics', timeout=60).read().decode())")
         told = wait_until(lambda: checked.run("/usr/bin/python3", "-c", scrape, check=False).stdout)
         assert 'kpropctl_host_status{host="kdc2.lab.test",realm="LAB.TEST"} 0' in told, told
         assert "node_textfile_scrape_error 0" in told, told
     finally:
         exporter.terminate()
-        exporter.wait(10)
+        exporter.wait(60)
 
 
 def test_report_in_a_browser(checked, kdc2, tmp_path):

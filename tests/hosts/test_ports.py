@@ -12,13 +12,13 @@ pytestmark = pytest.mark.usefixtures("packages")
 WAYS = ["sock_diag", "pidfd", "proc"]
 
 BOUND = """
-import socket, sys, time
+import signal, socket, sys
 one = socket.socket(socket.AF_INET6 if ':' in {0!r} else socket.AF_INET)
 {2}
 one.bind(({0!r}, 754))
 {1}
 print('ready')
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -175,7 +175,7 @@ def test_service_of_a_user(kdc2):
     kdc2.run("useradd --system holder || true")
     kdc2.run("systemd-run --quiet --unit=foreign --uid=holder "
              "-p AmbientCapabilities=CAP_NET_BIND_SERVICE /usr/bin/python3 -c "
-             "\"import socket, time; s = socket.socket(); s.bind(('', 754)); time.sleep(600)\"")
+             "\"import signal, socket; s = socket.socket(); s.bind(('', 754)); signal.pause()\"")
     wait_until(lambda: not port(kdc2)["usable"])
     holder = only(port(kdc2))
     assert holder["user"] == "holder" and holder["unit"] == "foreign.service"
@@ -229,7 +229,7 @@ def test_kpropd(kdc2):
 
 
 CLIENT = """
-import socket, struct, sys, time
+import signal, socket, struct, sys
 server = socket.socket(); server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 server.bind(('127.0.0.1', 2049)); server.listen()
 one = socket.socket()
@@ -241,7 +241,7 @@ peer = server.accept()[0]
 STAY = """
 for end in (one, peer): end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
 print('ready')
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -272,8 +272,8 @@ def test_time_wait(kdc2):
 
 
 def test_other_namespace(kdc2):
-    kdc2.start("unshare --net /usr/bin/python3 -c \"import socket, time; s = socket.socket(); "
-               "s.bind(('', 754)); time.sleep(600)\"")
+    kdc2.start("unshare --net /usr/bin/python3 -c \"import signal, socket; s = socket.socket(); "
+               "s.bind(('', 754)); signal.pause()\"")
     wait_until(lambda: kdc2.ok("pgrep -f 's.bind'"))
     for way in WAYS:
         assert port(kdc2, "--way", way)["usable"] is True
@@ -281,13 +281,13 @@ def test_other_namespace(kdc2):
 
 
 IN_FLIGHT = """
-import array, socket, time
+import array, signal, socket
 a, b = socket.socketpair()
 one = socket.socket(); one.bind(('', 754))
 a.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [one.fileno()]))])
 one.close()
 print('ready')
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -319,7 +319,7 @@ def test_taken_before_the_start(kdc2):
     assert kdc2.json("kpropctl-agent", "start-kpropd", "LAB.TEST")["listening"] is True
     kdc2.systemctl("stop", "krb5-kpropd")
     kdc2.start("/usr/bin/python3 -c \"import socket, time; s = socket.socket(); "
-               "s.bind(('', 754)); time.sleep(4)\"")
+               "s.bind(('', 754)); time.sleep(4)\"")  # real time: of the 15 s for which kpropd is tried again
     wait_until(lambda: not port(kdc2)["usable"])
     assert kdc2.json("kpropctl-agent", "start-kpropd", "LAB.TEST")["listening"] is True
     kdc2.systemctl("stop", "krb5-kpropd")

@@ -2,15 +2,16 @@
 
 The fleet is set up once for this file; a test that has broken something mends it, and the next
 propagation must bring the fleet back by itself."""
+import re
 import signal
-import time
 
 import pytest
 
 from lab import wait_until
-from propagate_kit import (Serving, configure_more, fleet_of, good, history, killer, last, parse,
-                           propagate, refused, sent, whole, wrap_kprop)
-from setup_kit import LIVE, add_user, dumps_left, serves_old, ticket
+from propagate_kit import (Serving, configure_more, fleet_of, good, history, last, parse, propagate,
+                           refused, sent, whole, wrap_kprop)
+from setup_kit import add_user, break_load, dumps_left, mend_load, serves_old, ticket
+from standins import until
 
 NEEDS = {
     "python3": "test_a_silent_listener",
@@ -67,13 +68,12 @@ def test_a_dead_replica_delays_no_other(fleet):
     kdc1.append("/etc/hosts", "10.75.4.99 kdc9.lab.test kdc9\n")
     name = change(kdc1)
     kdc3.fault("cut")
-    began = time.monotonic()
+    configure_more(kdc1, retries=0, connect_timeout=15)
     run = kdc1.start("kpropctl", "propagate", "kdc2.lab.test", "kdc3.lab.test", "kdc9.lab.test")
-    wait_until(lambda: has(kdc2, name))
-    took = time.monotonic() - began
+    wait_until(lambda: has(kdc2, name), timeout=60)
+    assert run.poll() is None, "it waits for the others"
     said = run.communicate(timeout=60)[0]
     assert run.returncode == 4, said
-    assert took < 5, took
     lines = [line.split()[:2] for line in said.splitlines() if line.startswith("kdc")]
     assert ["kdc2.lab.test", "verified"] in lines and ["kdc3.lab.test", "failed"] in lines, said
     assert ["kdc9.lab.test", "failed"] in lines, said
@@ -83,13 +83,14 @@ def test_a_dead_replica_delays_no_other(fleet):
 
 def test_what_passes_by_itself_is_tried_again(fleet):
     kdc1, kdc2, _ = fleet
-    configure_more(kdc1, retries=3, retry_delay=1, connect_timeout=2)
+    kdc1.remove("/root/tries")
+    wrap_kprop(kdc1, "echo >>/root/tries; exec $real \"$@\"", retries=6, retry_delay=1)
     name = change(kdc1)
-    kdc2.fault("cut")
+    kdc1.fault("forbid", "754")
     run = kdc1.start("kpropctl", "propagate", "kdc2.lab.test")
-    time.sleep(1)
-    kdc2.fault("clear")
-    said = run.communicate(timeout=60)[0]
+    wait_until(lambda: kdc1.ok("[ $(wc -l </root/tries) -ge 2 ]"), timeout=60)
+    kdc1.fault("clear")
+    said = run.communicate(timeout=120)[0]
     assert run.returncode == 0 and has(kdc2, name), said
 
 
@@ -99,13 +100,11 @@ def test_a_replica_that_vanishes_during_the_transfer(fleet):
     configure_more(kdc1, retries=0, connect_timeout=2, timeout=4)
     name = change(kdc1)
     kdc1.fault("slow", "300kbit")
-    began = time.monotonic()
     run = kdc1.start("kpropctl", "propagate", "--json", "kdc2.lab.test")
-    wait_until(lambda: kdc1.ok("pidof", "kprop"))
-    time.sleep(1)
+    wait_until(lambda: re.search(r"bytes_acked:\d{4}", kdc1.out("ss", "-Htin", "dport", "=", ":754")), timeout=60)
     kdc2.fault("cut")
     reports = parse(run.communicate(timeout=60)[0])
-    assert run.returncode != 0 and time.monotonic() - began < 25
+    assert run.returncode != 0
     assert not reports["kdc2"].verified and "kdc2" in reports["kdc2"].last["summary"], reports
     assert not kdc1.ok("pidof", "kprop")
     kdc2.fault("clear")
@@ -128,9 +127,7 @@ def test_a_silent_listener(fleet):
     kdc2.systemctl("stop", "krb5-kpropd")
     silent = kdc2.python("import socket, time; s = socket.create_server(('', 754)); "
                          "print('there', flush=True); k = []\nwhile True: k.append(s.accept())")
-    began = time.monotonic()
     report = propagate(kdc1, "kdc2.lab.test", status=4)["kdc2"]
-    assert time.monotonic() - began < 10
     report.stopped("propagate", "failed", 4, summary="kdc2.lab.test")
     silent.terminate()
     kdc2.run("for pid in $(ss -Hltnp 'sport = :754' | grep -o 'pid=[0-9]*' | cut -d= -f2); "
@@ -151,12 +148,6 @@ def test_kpropd_down(fleet):
 
 # Overlap, kills.
 
-def slow_dump(kdc1, seconds=3, **keys):
-    kdc1.write("/root/kdb5_util", f"#!/bin/sh\nsleep {seconds}\nexec /usr/sbin/kdb5_util \"$@\"\n",
-               "755")
-    configure_more(kdc1, kdb5_util="/root/kdb5_util", **keys)
-
-
 def running(kdc1):
     """The pid in the lock of a run that is at work."""
     wait_until(lambda: kdc1.ok(f"! flock -n {LOCK} true && test -s {LOCK}"))
@@ -165,16 +156,21 @@ def running(kdc1):
 
 def test_two_runs(fleet):
     kdc1, kdc2, _ = fleet
-    slow_dump(kdc1)
+    kdc1.remove("/tmp/go")
+    kdc1.write("/root/kdb5_util", f"#!/bin/sh\n{until('[ -e /tmp/go ]')}\nexec /usr/sbin/kdb5_util \"$@\"\n", "755")
+    configure_more(kdc1, kdb5_util="/root/kdb5_util")
     name = change(kdc1)
     first = kdc1.start("kpropctl", "propagate", "--reason", "first")
     pid = running(kdc1)
     refused(kdc1, "--no-wait", command="propagate", status=4,
-            said=[f"pid {pid}", "first", time.strftime("since %Y-")])
-    second = kdc1.run("kpropctl", "propagate", check=False)
-    assert first.wait(timeout=5) == 0
-    assert second.returncode == 0 and "waiting" in second.stderr and pid in second.stderr, second
-    assert second.stdout.count("unchanged") == 2 and has(kdc2, name)
+            said=[f"pid {pid}", "first", kdc1.out("date", "+since %Y-")])
+    second = kdc1.start("kpropctl", "propagate")
+    waits = second.stdout.readline()
+    assert "waiting" in waits and pid in waits, waits
+    kdc1.write("/tmp/go", "")
+    said = first.communicate(timeout=60)[0], second.communicate(timeout=60)[0]
+    assert first.returncode == second.returncode == 0, said
+    assert said[1].count("unchanged") == 2 and has(kdc2, name), said
 
 
 @pytest.mark.parametrize("point", ["dump", "transfer"])
@@ -183,15 +179,15 @@ def test_kpropctl_killed(fleet, point):
     kdc1, kdc2, _ = fleet
     name = change(kdc1)
     if point == "dump":
-        kdc1.write("/root/kdb5_util", "#!/bin/sh\nexec sleep 30\n", "755")
+        kdc1.write("/root/kdb5_util", "#!/bin/sh\nexec sleep infinity\n", "755")
         configure_more(kdc1, kdb5_util="/root/kdb5_util")
     else:
-        wrap_kprop(kdc1, "exec sleep 30")
+        wrap_kprop(kdc1, "exec sleep infinity")
     run = kdc1.start("kpropctl", "propagate")
     pid = running(kdc1)
     wait_until(lambda: kdc1.ok("pidof", "sleep"))
     kdc1.run("kill", "-KILL", pid)
-    run.wait(timeout=5)
+    run.wait(timeout=60)
     wait_until(lambda: not kdc1.ok("pidof", "sleep"), message="its children did not end")
     assert not kdc1.ok("pidof", "kpropctl")
     assert dumps_left(kdc1) != "" and whole(kdc1)
@@ -204,13 +200,29 @@ def test_kpropctl_killed(fleet, point):
 def test_interrupted(fleet):
     kdc1 = fleet[0]
     change(kdc1)
-    wrap_kprop(kdc1, "exec sleep 30")
+    wrap_kprop(kdc1, "exec sleep infinity")
     run = kdc1.start("kpropctl", "propagate")
     pid = running(kdc1)
     wait_until(lambda: kdc1.ok("pidof", "sleep"))
     kdc1.run("kill", "-INT", pid)
-    assert run.wait(timeout=5) not in (0, -signal.SIGKILL)
+    assert run.wait(timeout=60) not in (0, -signal.SIGKILL)
     assert dumps_left(kdc1) == "" and not kdc1.ok("pidof", "sleep")
+
+
+def killed_while_loading(kdc1, kdc2, program):
+    """kpropctl propagate to kdc2, where this program is killed while the database is loaded: what it tells, its status."""
+    kdc2.run("rm -f /run/loading /run/go-on")
+    break_load(kdc2, f"touch /run/loading\n{until('[ -e /run/go-on ]')}\nexec $real \"$@\"")
+    try:
+        run = kdc1.start("kpropctl", "propagate", "--json", "kdc2.lab.test")
+        wait_until(lambda: kdc2.exists("/run/loading"), timeout=60)
+        kdc2.run("pkill", "-KILL", "-x", program)
+        kdc2.run("touch /run/go-on")
+        said = run.communicate(timeout=120)[0]
+    finally:
+        kdc2.run("touch /run/go-on")
+        mend_load(kdc2)
+    return said, run.returncode
 
 
 @pytest.mark.parametrize("program", ["kdb5_util", "kpropctl-loader", "kpropd", "kpropctl-agent"])
@@ -219,12 +231,9 @@ def test_killed_on_the_replica(fleet, program):
     kdc1, kdc2, _ = fleet
     name = change(kdc1)
     with Serving(kdc2):
-        kill = killer(kdc2, program)
-        done = kdc1.run("kpropctl", "propagate", "--json", "kdc2.lab.test", check=False)
-        report = parse(done.stdout, done.stderr)["kdc2"]
-        killed = kill.communicate(timeout=25)[0]
-        assert killed, "nothing was killed"
-        assert report.verified == (done.returncode == 0)
+        said, status = killed_while_loading(kdc1, kdc2, program)
+        report = parse(said)["kdc2"]
+        assert report.verified == (status == 0)
         if report.verified:
             assert has(kdc2, name), report
         else:
@@ -241,7 +250,7 @@ def test_disk_full_on_the_replica(fleet):
     kdc1, kdc2, _ = fleet
     name = change(kdc1)
     kdc2.fault("disk", "/var/lib/krb5kdc", "12m")
-    wrap_kprop(kdc1, "touch /tmp/go; while [ -e /tmp/go ]; do sleep 0.05; done; exec $real \"$@\"",
+    wrap_kprop(kdc1, f"touch /tmp/go; {until('[ ! -e /tmp/go ]')}; exec $real \"$@\"",
                retries=0)
     with Serving(kdc2):
         for left in (0, 100):  # kB: not even for the spool; not for the load
@@ -285,9 +294,9 @@ def test_plain_load_killed(plain):
     """Row 10: the live database is as it was, and the next load clears what is left."""
     kdc1, kdc2, _ = plain
     name = change(kdc1)
-    kill = killer(kdc2, "kdb5_util")
-    report = propagate(kdc1, "kdc2.lab.test", status=1)["kdc2"]
-    assert kill.communicate(timeout=25)[0] and not report.verified, report
+    said, status = killed_while_loading(kdc1, kdc2, "kdb5_util")
+    report = parse(said)["kdc2"]
+    assert status == 1 and not report.verified, report
     assert serves_old(kdc2, name)
     good(propagate(kdc1, "kdc2.lab.test"))
     assert has(kdc2, name)
@@ -318,6 +327,7 @@ def test_load_longer_than_the_resync_timeout(fleet):
     """Row 12: kpropd gives up waiting, kprop fails, and the database is updated all the same."""
     kdc1, kdc2, _ = fleet
     name = change(kdc1)
+    # real time: kpropd waits for 1 s
     kdc2.run("cp -a /etc/krb5kdc/kdc.conf /root/ && cp -a /usr/sbin/kdb5_util /usr/sbin/kdb5_util.real && "
              "sed -i 's/LAB.TEST = {/&\\n        iprop_resync_timeout = 1/' /etc/krb5kdc/kdc.conf && "
              "printf '#!/bin/sh\\nsleep 3\\nexec /usr/sbin/kdb5_util.real \"$@\"\\n' >/usr/sbin/kdb5_util && "

@@ -6,7 +6,7 @@ import pytest
 
 from lab import wait_until
 from propagate_kit import wrap_kprop
-from setup_kit import add_user, set_up, ticket
+from setup_kit import RESTART_KDC, add_user, set_up, ticket
 
 NEEDS = {"strace": "test_agent_killed*"}
 
@@ -60,12 +60,12 @@ def jump(primary):
     add_key(primary)
     use_key(primary)
     purge(primary)
-    primary.run("systemctl restart krb5-kdc || { sleep 1; systemctl restart krb5-kdc; }")
+    primary.run(RESTART_KDC)
 
 
 def starts(host):
     """A KDC that is started now opens its database with its stash, and issues tickets."""
-    host.run("systemctl restart krb5-kdc || { sleep 1; systemctl restart krb5-kdc; }")
+    host.run(RESTART_KDC)
     return ticket(host) == ""
 
 

@@ -44,6 +44,7 @@ def live_on(kdc1):
     names = [f"ghost{next(number)}" for _ in range(3)]
     for name in names:
         add_user(kdc1, name)
+    # real time: a principal knows the second of its last change
     kdc1.run("sleep 1.1; kadmin.local -q 'cpw -pw newer-password alice'")
     return names
 
