@@ -129,7 +129,7 @@ def test_the_agent_refuses_an_older_primary(replica):
     """One that knows nothing of lmdb: its announcement is refused, so it sends nothing."""
     kdc1, kdc2 = replica
     announced = ('{"generation":99,"sha256":"%s","nonce":"%s","digest":"%s","size":10,"principals":1,"policies":0,'
-                 '"from":"host/kdc1.lab.test@LAB.TEST","announced_at":1,"expires_at":9999999999}' % ("0" * 64, "0" * 32, "0" * 64))
+                 '"from":"host/kdc1.lab.test@LAB.TEST","announced_at":1,"expires_at":9999999999}' % (("0" * 64,) * 3))
     done = kdc2.run("kpropctl-agent", "announce", "LAB.TEST", announced, check=False)
     assert done.returncode == 3 and SAYS in done.stdout + done.stderr, done
 
