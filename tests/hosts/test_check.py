@@ -175,7 +175,10 @@ FAULTS = [
           ["clock of kdc2.lab.test", "ahead"], "chrony"),
     Fault("kdc2", "agent", "CRITICAL", "clock kpropctl-agent -400s", "clear+agent",
           "Ticket not yet valid", "clock"),
-    Fault("kdc2", "realm", "CRITICAL", "hostname other.lab.test", "hostname kdc2.lab.test",
+    # The agent is told under which name it is asked for; kpropd cannot be.
+    Fault("kdc2", "realm", "CRITICAL", "mkdir -p /etc/kpropctl; printf '[kpropctl-agent]\n    names = kdc2.lab.test\n' "
+          ">/etc/kpropctl/agent.conf; hostname other.lab.test; systemctl restart kpropctl-agent",
+          "hostname kdc2.lab.test; rm /etc/kpropctl/agent.conf; systemctl restart kpropctl-agent",
           ["kdc2.lab.test", "other.lab.test"], "The ticket isn't for us"),
     Fault("kdc2", "services", "CRITICAL",
           "cp /etc/services /root/services; sed '/krb5_prop/s/754/755/' /root/services >/etc/services",

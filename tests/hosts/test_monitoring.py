@@ -129,6 +129,8 @@ def test_metrics(checked):
 
 
 def test_node_exporter_scrapes_the_file(checked):
+    # Its package starts one.
+    checked.systemctl("stop", "prometheus-node-exporter")
     checked.run("mkdir", "-p", "/tmp/textfile")
     checked.run("kpropctl", "check", "--format", "prometheus", "--output", "/tmp/textfile/kpropctl.prom",
                 check=False)

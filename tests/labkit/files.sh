@@ -73,6 +73,19 @@ files_of_tests="etc/krb5kdc etc/krb5.conf etc/krb5.conf.d etc/krb5.keytab etc/sy
     etc/rc0.d etc/rc1.d etc/rc2.d etc/rc3.d etc/rc4.d etc/rc5.d etc/rc6.d var/lib/krb5kdc var/lib/kpropctl
     var/lib/kpropctl-agent root"
 
+# files_own ROOT: have these in the host's own layer from the beginning, as a reset leaves them. A file of a lower layer
+# changes its inode when it is first written or linked, which no file of a server does.
+files_own()
+{
+    local root=$1 path
+    for path in $files_of_tests; do
+        [ -e "$root/$path" ] || continue
+        cp -a "$root/$path" "$root/$path.lab"
+        rm -rf "${root:?}/$path"
+        mv "$root/$path.lab" "$root/$path"
+    done
+}
+
 # files_save ROOT SAVED; files_restore ROOT SAVED
 files_save()
 {
