@@ -1,12 +1,12 @@
 /* main - the agent's start: options, then one verb at the console, or the daemon. */
-#include "agent/enroll.h"
-#include "agent/self_check.h"
-#include "agent/server.h"
-#include "agent/settings.h"
-#include "agent/verbs.h"
-#include "common/files.h"
-#include "common/log.h"
-#include "common/messages.h"
+#include "agent/base/settings.h"
+#include "agent/daemon/server.h"
+#include "agent/enroll/enroll.h"
+#include "agent/verbs/self_check.h"
+#include "agent/verbs/verbs.h"
+#include "common/base/files.h"
+#include "common/base/log.h"
+#include "common/remctl/messages.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,11 +3,11 @@
  *
  * Main knows the global options and the table of commands; everything else is behind a row of it.
  */
-#include "common/errors.h"
-#include "common/files.h"
-#include "common/log.h"
-#include "kpropctl/commands.h"
-#include "kpropctl/output.h"
+#include "common/base/errors.h"
+#include "common/base/files.h"
+#include "common/base/log.h"
+#include "kpropctl/commands/commands.h"
+#include "kpropctl/output/output.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,9 +6,9 @@
  * one real principal. Dump and digest take turns, the least time of each counts. Both run as in
  * production: kdb5_util as a program writing a file, the digest in the child of common/database.
  */
-#include "common/backend.h"
-#include "common/database.h"
-#include "common/dump.h"
+#include "common/kdb/backend.h"
+#include "common/kdb/database.h"
+#include "common/kdb/dump.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* acl: whatever is in the file, an answer or a fault that names the line; and who is not named in
  * it is not let in. */
-#include "agent/acl.h"
+#include "agent/base/acl.h"
 
 #include <stdint.h>
 #include <stdlib.h>

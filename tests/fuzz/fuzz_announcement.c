@@ -1,5 +1,5 @@
 /* fuzz_announcement - the JSON of the verb "announce", and of the file that it becomes. */
-#include "agent/announcement.h"
+#include "agent/load/announcement.h"
 
 #include <jansson.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* bundle: whatever the bytes are, a bundle or a refusal; and what was read is written back as it
  * was. The digest is made to fit, so that the parts behind it are reached. */
-#include "common/bundle.h"
+#include "common/contract/bundle.h"
 
 #include <openssl/sha.h>
 #include <stdint.h>

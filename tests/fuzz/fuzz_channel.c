@@ -7,8 +7,8 @@
  * Input: role u8, then pieces with u16 lengths that the peer sends. The length's top bit: the
  * output is taken before; the next: something is sent before.
  */
-#include "common/channel.h"
-#include "common/security.h"
+#include "common/remctl/channel.h"
+#include "common/remctl/security.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* fuzz_crontab - lines of crontabs and of shell: whatever they hold, a command lies within its
  * line, and the same line says the same without what stands around it. */
-#include "kpropctl/competitors.h"
+#include "kpropctl/schedule/competitors.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* dropins: whatever a unit file holds, a command on one line or none; and the loader comes behind
  * it. */
-#include "agent/dropins.h"
+#include "agent/service/dropins.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * The dump decoder on any bytes: the first byte says how the rest is sliced. It must come to the
  * same verdict, texts and digest whether it is fed whole or in slices.
  */
-#include "common/dump.h"
+#include "common/kdb/dump.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* fuzz_explain - whatever is pasted is explained within bounds, in clean UTF-8, twice the same. */
-#include "kpropctl/explain_output.h"
+#include "kpropctl/output/explain_output.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -3,10 +3,10 @@
  * netlink answers, /proc/net/tcp, descriptor links, control groups, texts of a process, inetd's,
  * xinetd's and systemd's configuration.
  */
-#include "common/activators.h"
-#include "common/netlink.h"
-#include "common/process.h"
-#include "common/procwalk.h"
+#include "common/host/process.h"
+#include "common/port/activators.h"
+#include "common/port/netlink.h"
+#include "common/port/procwalk.h"
 
 #include <stdint.h>
 #include <stdlib.h>

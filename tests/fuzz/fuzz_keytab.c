@@ -1,5 +1,5 @@
 /* fuzz_keytab - any bytes as a line of keys: what is read is written and read again as the same. */
-#include "common/keytab.h"
+#include "common/krb5/keytab.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * conf_merge: a realm merged into whatever text is there, by replacing or not: libprofile finds the
  * realm in the result (conf_merge proves it itself), and a second merge finds nothing to do.
  */
-#include "agent/krb5_conf.h"
+#include "agent/enroll/krb5_conf.h"
 
 #include <stdint.h>
 #include <stdio.h>

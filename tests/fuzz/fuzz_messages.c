@@ -4,7 +4,7 @@
  * Input: role u8, then plaintexts with u16 lengths. What is taken is written again and must read
  * the same.
  */
-#include "common/messages.h"
+#include "common/remctl/messages.h"
 
 #include <stdint.h>
 #include <stdlib.h>

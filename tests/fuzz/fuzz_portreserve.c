@@ -1,5 +1,5 @@
 /* What portreserve's files hold, of any bytes: bounded, and the same for a buffer cut to size. */
-#include "common/portreserve.h"
+#include "common/port/portreserve.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  *
  * The keytab is in memory and holds a key for the server that the seeds name.
  */
-#include "common/security.h"
+#include "common/remctl/security.h"
 
 #include <stdlib.h>
 #include <string.h>

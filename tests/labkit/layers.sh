@@ -72,7 +72,7 @@ END
 
 # RHEL's names and places (krb5.spec and its units), with Debian's programs. What RHEL compiles in comes here from the
 # environment of every service and login: where kdc.conf is, and as the last of KRB5_CONFIG's files, which counts least,
-# a file with RHEL's defaults (KPROPCTL.INVALID is the realm that common/realm.c asks for them by). kpropd heeds neither
+# a file with RHEL's defaults (KPROPCTL.INVALID is the realm that common/krb5/realm.c asks for them by). kpropd heeds neither
 # for two of its paths: a wrapper says them.
 layers_make_rhel()
 {

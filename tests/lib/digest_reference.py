@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The content digest of a dump, computed a second time from common/digest.c's description alone.
+"""The content digest of a dump, computed a second time from common/kdb/digest.c's description alone.
 
     digest_reference.py NONCEHEX DUMP      prints PRINCIPALS POLICIES DIGEST
     digest_reference.py                    prints the vectors of tests/unit/test_digest.c

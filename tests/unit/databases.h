@@ -10,10 +10,10 @@
 #include "throwaway_realm.h"
 #undef realm
 
-#include "common/backend.h"
-#include "common/database.h"
-#include "common/dump.h"
-#include "common/realm.h"
+#include "common/kdb/backend.h"
+#include "common/kdb/database.h"
+#include "common/kdb/dump.h"
+#include "common/krb5/realm.h"
 
 #include <errno.h>
 #include <fcntl.h>

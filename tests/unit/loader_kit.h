@@ -9,9 +9,9 @@
 
 #include "databases.h"
 
-#include "agent/announcement.h"
-#include "agent/loader.h"
-#include "agent/outcome.h"
+#include "agent/load/announcement.h"
+#include "agent/load/loader.h"
+#include "agent/load/outcome.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

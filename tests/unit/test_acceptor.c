@@ -1,6 +1,6 @@
 /* acceptor: which keys of a keytab let a peer in, by real tickets. */
-#include "agent/acceptor.h"
-#include "common/channel.h"
+#include "agent/daemon/acceptor.h"
+#include "common/remctl/channel.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* acl: remctl's syntax, default deny, and that every fault denies. */
-#include "agent/acl.h"
-#include "common/buffers.h"
-#include "common/files.h"
+#include "agent/base/acl.h"
+#include "common/base/buffers.h"
+#include "common/base/files.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

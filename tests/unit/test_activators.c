@@ -1,6 +1,6 @@
 /* activators: inetd, xinetd and systemd hold the port for kpropd only if their configuration says
  * so. */
-#include "common/activators.h"
+#include "common/port/activators.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* brand - the version of libkrb5 in what it brands itself with. */
-#include "common/brand.h"
+#include "common/krb5/brand.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* buffers: the bound holds, failures stick, a cursor never reads past its end. */
-#include "common/buffers.h"
+#include "common/base/buffers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

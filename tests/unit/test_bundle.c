@@ -1,5 +1,5 @@
 /* bundle: what is written is read; and every kind of damage is refused, with its own words. */
-#include "common/bundle.h"
+#include "common/contract/bundle.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

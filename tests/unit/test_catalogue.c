@@ -1,8 +1,8 @@
 /* test_catalogue - what users paste is explained by the right symptom, and nothing else is. */
-#include "common/files.h"
-#include "kpropctl/catalogue.h"
-#include "kpropctl/checks.h"
-#include "kpropctl/explain_output.h"
+#include "common/base/files.h"
+#include "kpropctl/checks/checks.h"
+#include "kpropctl/output/explain_output.h"
+#include "kpropctl/symptoms/catalogue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* channel: both ends over real GSS contexts, through memory, against a KDC of the test's own. */
-#include "common/channel.h"
+#include "common/remctl/channel.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* competitors: lines of crontabs and of scripts, and the places where jobs are started from. */
-#include "kpropctl/competitors.h"
+#include "kpropctl/schedule/competitors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

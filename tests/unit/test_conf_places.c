@@ -1,6 +1,6 @@
 /* conf_places: which files and libraries a bundle's kdc.conf may name here. */
-#include "agent/krb5_conf.h"
-#include "common/files.h"
+#include "agent/enroll/krb5_conf.h"
+#include "common/base/files.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

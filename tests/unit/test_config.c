@@ -1,5 +1,5 @@
 /* config: every kind of value, and every mistake named with file and key. */
-#include "common/config.h"
+#include "common/krb5/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* test_database - walks over real databases, sound and damaged, and snapshots of a busy one. */
 #include "databases.h"
 
-#include "common/snapshot.h"
+#include "common/kdb/snapshot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

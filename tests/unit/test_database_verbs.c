@@ -1,9 +1,9 @@
 /* test_database_verbs - the verbs of the replica's database, on a real one. */
 #include "databases.h"
 
-#include "agent/announcement.h"
-#include "agent/database_verbs.h"
-#include "agent/loader.h"
+#include "agent/load/announcement.h"
+#include "agent/load/loader.h"
+#include "agent/verbs/database_verbs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

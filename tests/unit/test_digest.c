@@ -1,8 +1,8 @@
 /* digest: known answers (from tests/lib/digest_reference.py), order, and what makes it fail. */
-#include "common/digest.h"
-#include "common/digest_kdb.h"
+#include "common/kdb/digest.h"
+#include "common/kdb/digest_kdb.h"
 
-#include "common/buffers.h"
+#include "common/base/buffers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

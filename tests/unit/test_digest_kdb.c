@@ -2,10 +2,10 @@
  * digest_kdb: what the decoder makes of a real dump is what libkdb5 hands out of the database that
  * is loaded from it, and stays so while people log in.
  */
-#include "common/buffers.h"
-#include "common/digest_kdb.h"
-#include "common/dump.h"
-#include "common/files.h"
+#include "common/base/buffers.h"
+#include "common/base/files.h"
+#include "common/kdb/digest_kdb.h"
+#include "common/kdb/dump.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* dropins: the loader is appended to what the unit says, whatever way it says it. */
-#include "agent/dropins.h"
+#include "agent/service/dropins.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

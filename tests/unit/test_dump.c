@@ -1,6 +1,6 @@
 /* dump: every slicing, every cut, every kind of damage, on a dump that is small enough to read. */
-#include "common/buffers.h"
-#include "common/dump.h"
+#include "common/base/buffers.h"
+#include "common/kdb/dump.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

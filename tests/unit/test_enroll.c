@@ -1,6 +1,6 @@
 /* enroll_paths and enroll_stash: a configuration that is not in force, and what is a stash. */
-#include "agent/enroll_paths.h"
-#include "agent/enroll_stash.h"
+#include "agent/enroll/enroll_paths.h"
+#include "agent/enroll/enroll_stash.h"
 
 #include <krb5.h>
 #include <setjmp.h>

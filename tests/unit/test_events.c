@@ -1,6 +1,6 @@
 /* events: who may write the program, what it is told, as whom it runs, and that it cannot hang us.
  */
-#include "kpropctl/events.h"
+#include "kpropctl/run/events.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,6 +1,6 @@
 /* files: replaced whole or not at all; what is no file is refused; locks exclude, and die with
  * their holder. */
-#include "common/files.h"
+#include "common/base/files.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* health, output_check, output_prometheus: what a health check tells monitoring, for hosts that
  * were never there. */
-#include "kpropctl/discovery.h"
-#include "kpropctl/health.h"
-#include "kpropctl/output.h"
+#include "kpropctl/krb5/discovery.h"
+#include "kpropctl/output/health.h"
+#include "kpropctl/output/output.h"
 
 #include <regex.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* html: nothing that comes from elsewhere leaves its place on the page. */
-#include "kpropctl/html.h"
+#include "kpropctl/output/html.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

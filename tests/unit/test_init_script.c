@@ -1,5 +1,5 @@
 /* Init scripts: which one, is it enabled, and what a person is told. */
-#include "agent/init_script.h"
+#include "agent/service/init_script.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /*
  * install: all files or none, whatever system call it is killed at or fails in.
  */
-#include "agent/install.h"
-#include "common/buffers.h"
-#include "common/files.h"
+#include "agent/enroll/install.h"
+#include "common/base/buffers.h"
+#include "common/base/files.h"
 
 #include <dirent.h>
 #include <setjmp.h>

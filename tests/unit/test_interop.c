@@ -3,7 +3,7 @@
  *
  * Needs remctl-client; without it the test fails.
  */
-#include "common/channel.h"
+#include "common/remctl/channel.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <poll.h>

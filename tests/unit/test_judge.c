@@ -1,5 +1,5 @@
 /* judge: facts that lack what a row needs, and the agent's limits. */
-#include "common/judge.h"
+#include "common/contract/judge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

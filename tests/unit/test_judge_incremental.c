@@ -1,6 +1,6 @@
 /* judge_incremental: what the running kpropd does counts before what kdc.conf says; the way out has
  * the files and the unit of that host in it. */
-#include "common/judge.h"
+#include "common/contract/judge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* What facts say of a replica's services, where systemd does not run them. */
-#include "common/judge.h"
+#include "common/contract/judge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

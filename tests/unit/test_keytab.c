@@ -1,7 +1,7 @@
 /* keytab: one principal's keys change, all else stays; a line of keys is read or refused. */
-#include "common/files.h"
-#include "common/keytab.h"
-#include "common/keytab_file.h"
+#include "common/base/files.h"
+#include "common/krb5/keytab.h"
+#include "common/krb5/keytab_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* keytab_bytes: what is written is a keytab to libkrb5, key by key. */
-#include "kpropctl/keytab_bytes.h"
+#include "kpropctl/krb5/keytab_bytes.h"
 
-#include "common/files.h"
+#include "common/base/files.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

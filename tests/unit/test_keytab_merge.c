@@ -1,7 +1,7 @@
 /* keytab_merge: new keys come in, those of others stay, and a ktadd at the same time waits. */
-#include "common/files.h"
-#include "common/keytab_file.h"
-#include "common/keytab_merge.h"
+#include "common/base/files.h"
+#include "common/krb5/keytab_file.h"
+#include "common/krb5/keytab_merge.h"
 
 #include <krb5.h>
 #include <setjmp.h>

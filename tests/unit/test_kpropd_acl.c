@@ -1,7 +1,7 @@
 /* kpropd_acl: a line is added once, and everything else stays as it was. */
-#include "agent/kpropd_acl.h"
-#include "common/buffers.h"
-#include "common/files.h"
+#include "agent/service/kpropd_acl.h"
+#include "common/base/buffers.h"
+#include "common/base/files.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

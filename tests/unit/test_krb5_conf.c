@@ -1,6 +1,6 @@
 /* krb5_conf: a realm merged into a krb5.conf and a kdc.conf that are there already. */
-#include "agent/krb5_conf.h"
-#include "common/files.h"
+#include "agent/enroll/krb5_conf.h"
+#include "common/base/files.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

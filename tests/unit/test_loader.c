@@ -4,7 +4,7 @@
  */
 #include "loader_kit.h"
 
-#include "agent/acceptance.h"
+#include "agent/load/acceptance.h"
 
 static void
 test_verified(void **state)

@@ -1,5 +1,5 @@
 /* messages: the grammar, table by table, for both roles. */
-#include "common/messages.h"
+#include "common/remctl/messages.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

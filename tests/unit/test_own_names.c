@@ -1,5 +1,5 @@
 /* own_names: what a host is called, by its own files. */
-#include "agent/own_names.h"
+#include "agent/base/own_names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* own_ticket: what it makes, libkrb5 takes for a ticket of a KDC's, with that key and no other. */
-#include "common/keytab.h"
-#include "kpropctl/own_ticket.h"
+#include "common/krb5/keytab.h"
+#include "kpropctl/krb5/own_ticket.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* pace: hours of changes, runs and failures in no time. */
-#include "kpropctl/pace.h"
+#include "kpropctl/schedule/pace.h"
 
 #include <math.h>
 #include <setjmp.h>

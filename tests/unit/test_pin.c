@@ -1,8 +1,8 @@
 /* pin: a program that connects elsewhere comes to the address that it is held to. */
-#include "kpropctl/pin.h"
+#include "kpropctl/transfer/pin.h"
 
-#include "common/clock.h"
-#include "common/subprocess.h"
+#include "common/base/clock.h"
+#include "common/base/subprocess.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /* port_release: only a reservation is released, by the right name, and the port proves it. */
-#include "agent/port_release.h"
+#include "agent/service/port_release.h"
 
-#include "common/portreserve.h"
+#include "common/port/portreserve.h"
 #include "tests/unit/holders.h"
 
 #include <fcntl.h>

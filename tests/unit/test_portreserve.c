@@ -1,5 +1,5 @@
 /* portreserve: its files are read as it reads them, and only its own socket is spoken to. */
-#include "common/portreserve.h"
+#include "common/port/portreserve.h"
 
 #include <errno.h>
 #include <fcntl.h>

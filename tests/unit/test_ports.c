@@ -1,7 +1,7 @@
 /* ports: every kind of holder is found and named, by every way, on this kernel. */
-#include "common/ports.h"
+#include "common/port/ports.h"
 
-#include "common/netlink.h"
+#include "common/port/netlink.h"
 #include "tests/unit/holders.h"
 
 #include <linux/filter.h>

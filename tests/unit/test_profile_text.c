@@ -1,7 +1,7 @@
 /* profile_text: what is written says the same to libkrb5 as the files that it was made of. */
-#include "kpropctl/profile_text.h"
+#include "kpropctl/enroll/profile_text.h"
 
-#include "common/files.h"
+#include "common/base/files.h"
 
 #include <krb5.h>
 #include <profile.h>

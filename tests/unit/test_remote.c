@@ -1,6 +1,6 @@
 /* remote: agents that never end, or say what no agent says. */
-#include "common/channel.h"
-#include "kpropctl/remote.h"
+#include "common/remctl/channel.h"
+#include "kpropctl/remote/remote.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <setjmp.h>

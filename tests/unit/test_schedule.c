@@ -1,5 +1,5 @@
 /* schedule: how it is told, whatever units and crontabs have in them. */
-#include "kpropctl/schedule.h"
+#include "kpropctl/schedule/schedule.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

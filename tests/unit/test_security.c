@@ -1,5 +1,5 @@
 /* security: who is let in and what is let through, by real tickets, good and bad. */
-#include "common/channel.h"
+#include "common/remctl/channel.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* server: the daemon itself in a child, with real tickets; how its sessions are shared out. */
-#include "agent/server.h"
-#include "kpropctl/remote.h"
+#include "agent/daemon/server.h"
+#include "kpropctl/remote/remote.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <setjmp.h>

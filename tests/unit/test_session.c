@@ -1,7 +1,7 @@
 /* session: real tickets over socketpairs; slow, stalled, silent and hostile peers, and verbs that
  * flood, hang and crash. */
-#include "agent/session.h"
-#include "common/channel.h"
+#include "agent/daemon/session.h"
+#include "common/remctl/channel.h"
 #include "tests/unit/throwaway_realm.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* spool: the numbers of generations, which no replica may use up. */
-#include "common/clock.h"
-#include "kpropctl/spool.h"
-#include "kpropctl/state.h"
+#include "common/base/clock.h"
+#include "kpropctl/state/state.h"
+#include "kpropctl/transfer/spool.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

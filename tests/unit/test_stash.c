@@ -1,6 +1,6 @@
 /* stash: its keys are read, what is none is refused, and marks tell keys apart and nothing else. */
-#include "common/keytab.h"
-#include "common/stash.h"
+#include "common/krb5/keytab.h"
+#include "common/krb5/stash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

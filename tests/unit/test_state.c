@@ -2,7 +2,7 @@
  * test_state - the state database: its schema from version to version, files that are damaged or
  * not ours, and what pruning leaves.
  */
-#include "kpropctl/state.h"
+#include "kpropctl/state/state.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

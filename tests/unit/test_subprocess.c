@@ -1,5 +1,5 @@
 /* subprocess: status, signal, deadline and output of real children; nothing is inherited. */
-#include "common/subprocess.h"
+#include "common/base/subprocess.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* text: the order of versions. */
-#include "kpropctl/text.h"
+#include "kpropctl/base/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

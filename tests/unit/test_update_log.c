@@ -1,5 +1,5 @@
 /* update_log: a log that is shorter than it says is told before anybody maps it. */
-#include "kpropctl/update_log.h"
+#include "kpropctl/krb5/update_log.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* verbs: the table, arguments, the change lock, and what a remote peer may do. */
-#include "agent/verbs.h"
-#include "common/files.h"
+#include "agent/verbs/verbs.h"
+#include "common/base/files.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* via: words without a shell; and what becomes of a job, whatever the program does. */
-#include "kpropctl/via.h"
+#include "kpropctl/enroll/via.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #include <setjmp.h>
 #include <signal.h>

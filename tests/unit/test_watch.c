@@ -1,8 +1,8 @@
 /* watch: real files, real inotify, a stub for the propagation. Each test watches in a process of
  * its own, with settings in tenths of seconds. */
-#include "kpropctl/watch.h"
+#include "kpropctl/schedule/watch.h"
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 #include <fcntl.h>
 #include <poll.h>

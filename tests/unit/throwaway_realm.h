@@ -8,7 +8,7 @@
 #ifndef KPC_THROWAWAY_REALM_H
 #define KPC_THROWAWAY_REALM_H
 
-#include "common/subprocess.h"
+#include "common/base/subprocess.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
