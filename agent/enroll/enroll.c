@@ -1,6 +1,7 @@
 /* enroll - see enroll.h. */
 #include "agent/enroll/enroll.h"
 
+#include "agent/base/change_lock.h"
 #include "agent/enroll/enroll_output.h"
 #include "agent/enroll/enroll_plan.h"
 #include "agent/enroll/enroll_start.h"

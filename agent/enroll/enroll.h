@@ -8,7 +8,7 @@
 #ifndef KPC_AGENT_ENROLL_H
 #define KPC_AGENT_ENROLL_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 #include <stdio.h>
 

@@ -6,7 +6,7 @@
 #ifndef KPC_AGENT_ACCEPTANCE_H
 #define KPC_AGENT_ACCEPTANCE_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 #include <stdint.h>
 

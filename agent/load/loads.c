@@ -1,9 +1,9 @@
 /* loads - see loads.h. */
 #include "agent/load/loads.h"
 
+#include "agent/base/progress.h"
 #include "agent/load/loader.h"
 #include "agent/service/processes.h"
-#include "agent/verbs/verbs.h"
 #include "common/base/files.h"
 #include "common/krb5/realm.h"
 

@@ -1,6 +1,7 @@
 /* rollback - see rollback.h. */
 #include "agent/load/rollback.h"
 
+#include "agent/base/progress.h"
 #include "agent/load/announcement.h"
 #include "agent/load/loader.h"
 #include "agent/service/incremental.h"

@@ -4,7 +4,7 @@
 #ifndef KPC_AGENT_ROLLBACK_H
 #define KPC_AGENT_ROLLBACK_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 /*
  * "rollback REALM [previous|GENERATION]" (changing): load the last good dump again (previous: the

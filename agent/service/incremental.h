@@ -5,8 +5,8 @@
 #ifndef KPC_AGENT_INCREMENTAL_H
 #define KPC_AGENT_INCREMENTAL_H
 
+#include "agent/base/verb.h"
 #include "agent/service/services.h"
-#include "agent/verbs/verbs.h"
 #include "common/base/errors.h"
 #include "common/krb5/realm.h"
 

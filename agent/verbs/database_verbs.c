@@ -1,6 +1,7 @@
 /* database_verbs - see database_verbs.h. */
 #include "agent/verbs/database_verbs.h"
 
+#include "agent/base/progress.h"
 #include "agent/load/announcement.h"
 #include "agent/load/loader.h"
 #include "agent/load/outcome.h"

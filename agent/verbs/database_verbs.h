@@ -6,7 +6,7 @@
 #ifndef KPC_AGENT_DATABASE_VERBS_H
 #define KPC_AGENT_DATABASE_VERBS_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 /*
  * "announce REALM JSON" (changing): this dump comes next, see announcement.h. Answers

@@ -8,7 +8,7 @@
 #ifndef KPC_AGENT_KEYTAB_VERBS_H
 #define KPC_AGENT_KEYTAB_VERBS_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 /*
  * "keytab-add REALM PRINCIPAL KEYS": KEYS (a secret, see common/krb5/keytab.h) beside the keys of

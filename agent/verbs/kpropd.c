@@ -1,6 +1,7 @@
 /* kpropd - see kpropd.h. */
 #include "agent/verbs/kpropd.h"
 
+#include "agent/base/progress.h"
 #include "agent/load/loads.h"
 #include "agent/service/dropins.h"
 #include "agent/service/kpropd_acl.h"

@@ -5,8 +5,8 @@
 #ifndef KPC_AGENT_KPROPD_H
 #define KPC_AGENT_KPROPD_H
 
+#include "agent/base/verb.h"
 #include "agent/service/services.h"
-#include "agent/verbs/verbs.h"
 
 /* Which kpropd serves a realm: a host may have several, each with a port and a unit of its own. */
 struct kpropd_place {

@@ -5,8 +5,8 @@
 #ifndef KPC_AGENT_KPROPD_WATCHED_H
 #define KPC_AGENT_KPROPD_WATCHED_H
 
+#include "agent/base/verb.h"
 #include "agent/service/services.h"
-#include "agent/verbs/verbs.h"
 
 /* Who runs the kpropd of a realm. */
 enum kpropd_runner { RUNNER_SYSTEMD, RUNNER_AGENT, RUNNER_SCRIPT };

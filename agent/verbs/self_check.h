@@ -5,7 +5,7 @@
 #ifndef KPC_AGENT_SELF_CHECK_H
 #define KPC_AGENT_SELF_CHECK_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 /* [REALM]: {"host", "realm", "status": "OK"…, "checks": [{"id", "level", "summary", "hint"}…]}. */
 verb_function self_check_verb;

@@ -4,7 +4,7 @@
 #ifndef KPC_AGENT_STASH_VERBS_H
 #define KPC_AGENT_STASH_VERBS_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 /*
  * "stash REALM NONCE KVNO:MARK,KVNO:MARK...": which of these master keys (marks as in

@@ -1,6 +1,7 @@
 /* verb_port - see verb_port.h. */
 #include "agent/verbs/verb_port.h"
 
+#include "agent/base/progress.h"
 #include "agent/service/dropins.h"
 #include "agent/service/port_release.h"
 #include "agent/service/services.h"

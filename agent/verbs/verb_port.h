@@ -4,7 +4,7 @@
 #ifndef KPC_AGENT_VERB_PORT_H
 #define KPC_AGENT_VERB_PORT_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 /*
  * [SERVICE|PORT] [--way WAY]: the report of ports_json(), and of kpropd's own port "lasting": false

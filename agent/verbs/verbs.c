@@ -2,6 +2,8 @@
 #include "agent/verbs/verbs.h"
 
 #include "agent/base/acl.h"
+#include "agent/base/change_lock.h"
+#include "agent/base/progress.h"
 #include "agent/enroll/enroll.h"
 #include "agent/load/acceptance.h"
 #include "agent/load/rollback.h"
@@ -12,14 +14,11 @@
 #include "agent/verbs/self_check.h"
 #include "agent/verbs/stash_verbs.h"
 #include "agent/verbs/verb_port.h"
-#include "common/base/files.h"
 #include "common/base/log.h"
 #include "common/host/process.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -121,47 +120,6 @@ verbs_find(const char *name)
     return NULL;
 }
 
-/* Who holds the lock file PATH, as its holder wrote it; 0 if that cannot be told. */
-static int
-lock_holder(const char *path)
-{
-    struct error ignored;
-    struct buffer text;
-    int pid = 0;
-
-    buffer_init(&text, 32);
-    if (file_read(path, &text, &ignored))
-        pid = (int)strtol(buffer_string(&text), NULL, 10);
-    buffer_free(&text);
-    return pid;
-}
-
-bool
-verbs_lock_changes(const struct settings *s, const char *what, int timeout_ms, int *fd,
-                   struct error *err)
-{
-    char path[PATH_MAX];
-
-    *fd = -1;
-    if (!file_make_folder(s->runtime, 0755, err))
-        return false;
-    if (snprintf(path, sizeof(path), "%s/change.lock", s->runtime) >= (int)sizeof(path))
-        return error_set(err, ERROR_INTERNAL, "cannot lock %s: name too long", s->runtime);
-    *fd = file_lock(path, timeout_ms, err);
-    if (*fd >= 0) {
-        if (ftruncate(*fd, 0) == 0)
-            dprintf(*fd, "%d\n", (int)getpid());
-        return true;
-    }
-    if (err->code == ERROR_UNREACHABLE) {
-        error_set(err, ERROR_UNREACHABLE,
-                  "cannot start %s: another change (pid %d) is still running", what,
-                  lock_holder(path));
-        error_hint(err, "Try again when it has ended");
-    }
-    return false;
-}
-
 /* Check the arguments, lock, run. */
 static bool
 run_row(const struct verb *verb, const struct verb_call *call, json_t **reply, struct error *err)
@@ -193,14 +151,6 @@ clean_text(const char *text)
 
     text_clean(text, strlen(text), clean, sizeof(clean));
     return json_string(clean);
-}
-
-static void
-print_reply(json_t *reply, FILE *out)
-{
-    json_dumpf(reply, out, JSON_COMPACT);
-    fputc('\n', out);
-    fflush(out);
 }
 
 int
@@ -292,22 +242,6 @@ verbs_serve(const struct settings *settings, const char *peer, size_t argc, cons
         return VERBS_DENIED;
     }
     return verbs_run(verb, &call, out, errors);
-}
-
-void
-verbs_progress(const char *fmt, ...)
-{
-    char text[1024];
-    json_t *line;
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    line = json_pack("{s:s}", "progress", text);
-    if (line != NULL)
-        print_reply(line, stderr);
-    json_decref(line);
 }
 
 void

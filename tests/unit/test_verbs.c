@@ -1,4 +1,5 @@
 /* verbs: the table, arguments, the change lock, and what a remote peer may do. */
+#include "agent/base/change_lock.h"
 #include "agent/verbs/verbs.h"
 #include "common/base/files.h"
 
