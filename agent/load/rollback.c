@@ -5,7 +5,7 @@
 #include "agent/load/announcement.h"
 #include "agent/load/loader.h"
 #include "agent/service/incremental.h"
-#include "agent/verbs/kpropd.h"
+#include "agent/service/start.h"
 #include "common/base/log.h"
 #include "common/krb5/realm.h"
 

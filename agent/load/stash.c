@@ -3,7 +3,7 @@
 
 #include "agent/load/loader.h"
 #include "agent/load/outcome.h"
-#include "agent/verbs/kpropd.h"
+#include "agent/service/start.h"
 #include "common/base/buffers.h"
 #include "common/base/files.h"
 #include "common/base/log.h"

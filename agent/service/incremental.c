@@ -1,9 +1,9 @@
 /* incremental - see incremental.h. */
 #include "agent/service/incremental.h"
 
+#include "agent/service/kpropd_place.h"
 #include "agent/service/processes.h"
-#include "agent/verbs/kpropd.h"
-#include "agent/verbs/kpropd_watched.h"
+#include "agent/service/runner.h"
 #include "common/contract/judge.h"
 #include "common/host/systemd.h"
 #include "common/kdb/backend.h"

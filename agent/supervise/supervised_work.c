@@ -3,11 +3,11 @@
 #include "agent/supervise/supervised_work.h"
 
 #include "agent/load/loads.h"
+#include "agent/service/kpropd_place.h"
 #include "agent/service/port_release.h"
 #include "agent/service/processes.h"
 #include "agent/service/services.h"
 #include "agent/service/supervised.h"
-#include "agent/verbs/kpropd.h"
 #include "common/krb5/realm.h"
 
 #include <errno.h>

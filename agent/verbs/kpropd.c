@@ -1,82 +1,25 @@
 /* kpropd - see kpropd.h. */
 #include "agent/verbs/kpropd.h"
 
-#include "agent/base/progress.h"
 #include "agent/load/loads.h"
-#include "agent/service/dropins.h"
 #include "agent/service/kpropd_acl.h"
-#include "agent/service/port_release.h"
-#include "agent/service/processes.h"
-#include "agent/service/supervised.h"
+#include "agent/service/loader_dropin.h"
+#include "agent/service/runner.h"
+#include "agent/service/start.h"
 #include "agent/verbs/kpropd_watched.h"
-#include "common/base/files.h"
 #include "common/host/systemd.h"
 #include "common/krb5/realm.h"
 
 #include <errno.h>
 #include <krb5.h>
-#include <limits.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-    JOB_TIMEOUT = 60,    /* seconds for a job of systemd's */
-    START_TRIES = 3,     /* of kpropd, if its port is taken again and again */
-    LISTEN_TIMEOUT = 15, /* seconds from a start until the socket must be seen */
-    LOG_TIMEOUT = 3,     /* seconds until what a service said must be in the journal */
-    LOAD_WAIT = 240,     /* seconds to wait for a running load before a restart */
-    STOP_WAIT = 60,      /* and before a stop */
-    LOGS_DEFAULT = 20,
-    MAX_UNIT_FILE = 256 * 1024,
+    LOAD_WAIT = 240, /* seconds to wait for a running load before a restart */
+    STOP_WAIT = 60,  /* and before a stop */
 };
-
-static int
-services_port(void)
-{
-    struct servent *service = getservbyname("krb5_prop", "tcp");
-
-    return service == NULL ? 0 : ntohs((uint16_t)service->s_port);
-}
-
-bool
-kpropd_place(const struct settings *settings, const char *realm, struct kpropd_place *place,
-             struct error *err)
-{
-    struct settings own;
-
-    memset(place, 0, sizeof(*place));
-    if (!settings_of_realm(settings, realm, &own, err))
-        return false;
-    place->port = own.kpropd_port != 0 ? own.kpropd_port : services_port();
-    if (own.kpropd_unit != NULL)
-        snprintf(place->unit, sizeof(place->unit), "%s", own.kpropd_unit);
-    settings_free(&own);
-    return true;
-}
-
-const char *
-kpropd_unit(const struct kpropd_place *place)
-{
-    return place->unit[0] == '\0' ? NULL : place->unit;
-}
-
-void
-kpropd_loader_state(const struct service_state *state, bool *dropin, bool *running)
-{
-    char path[PATH_MAX], value[PATH_MAX];
-    struct error ignored;
-
-    *dropin = state->unit != NULL &&
-              dropins_path(state->unit, DROPIN_LOADER, path, sizeof(path), &ignored) &&
-              access(path, F_OK) == 0;
-    *running = state->pid != 0 && processes_option(state->pid, "-p", value, sizeof(value)) &&
-               strcmp(value, KPC_LOADER) == 0;
-}
 
 /* PRINCIPAL as libkrb5 prints it after parsing, with a realm, in NAME; no blanks in it. */
 static bool
@@ -119,206 +62,6 @@ kpropd_verb_acl_add(const struct verb_call *call, json_t **reply, struct error *
                            "principal", principal);
     realm_free(realm);
     return ok;
-}
-
-bool
-kpropd_see(struct systemd *sd, const struct kpropd_place *place, struct service_state *state,
-           struct error *err)
-{
-    if (!services_see(sd, SERVICE_KPROPD, kpropd_unit(place), place->port, state, err))
-        return false;
-    if (state->unit != NULL)
-        return true;
-    if (place->unit[0] != '\0') {
-        error_set(err, ERROR_FAILED, "cannot find kpropd's unit %s", place->unit);
-        return error_hint(err, "Write it, or correct kpropd_unit in agent.conf");
-    }
-    error_set(err, ERROR_FAILED,
-              "cannot find kpropd's unit: neither krb5-kpropd.service nor "
-              "kprop.service is there");
-    return error_hint(err, "Install the package krb5-kpropd (Debian) or krb5-server (RHEL)");
-}
-
-/* Apply what unit file or drop-in PATH says of ExecStart. */
-static bool
-read_exec_start(const char *path, char **command, struct error *err)
-{
-    struct buffer text;
-    bool ok;
-
-    buffer_init(&text, MAX_UNIT_FILE);
-    ok = file_read(path, &text, err) && dropins_exec_start(buffer_string(&text), command, err);
-    buffer_free(&text);
-    return ok;
-}
-
-/* The unit's ExecStart as it would be without our drop-in, freed by the caller. */
-static bool
-own_command(struct systemd *sd, const struct service_state *state, char **command,
-            struct error *err)
-{
-    char ours[PATH_MAX], **paths = NULL;
-    bool ok;
-
-    *command = NULL;
-    ok = dropins_path(state->unit, DROPIN_LOADER, ours, sizeof(ours), err) &&
-         systemd_drop_ins(sd, state->unit, &paths, err) &&
-         read_exec_start(state->state.fragment, command, err);
-    for (char **p = paths; ok && p != NULL && *p != NULL; p++) {
-        if (strcmp(*p, ours) != 0)
-            ok = read_exec_start(*p, command, err);
-    }
-    systemd_free_list(paths);
-    if (ok && *command == NULL)
-        ok = error_set(err, ERROR_REFUSED, "cannot add the loader: %s has no ExecStart",
-                       state->unit);
-    if (!ok) {
-        free(*command);
-        *command = NULL;
-    }
-    return ok;
-}
-
-static bool
-write_loader_dropin(struct systemd *sd, const struct verb_call *call,
-                    const struct service_state *state, bool *changed, struct error *err)
-{
-    struct buffer text;
-    char *command;
-    bool ok;
-
-    *changed = false;
-    if (!own_command(sd, state, &command, err))
-        return false;
-    buffer_init(&text, 64 * 1024);
-    ok = dropins_loader_text(command, KPC_LOADER, call->settings->state, &text, err) &&
-         dropins_write(state->unit, DROPIN_LOADER, buffer_string(&text), changed, err);
-    /* Also when the file was there already: a former run may have ended before the reload. */
-    ok = ok && systemd_reload(sd, err);
-    buffer_free(&text);
-    free(command);
-    return ok;
-}
-
-/* A drop-in whose name sorts behind ours may still have the last word. */
-static bool
-check_effective(struct systemd *sd, const struct service_state *state, struct error *err)
-{
-    struct unit_state now;
-
-    if (!systemd_state(sd, state->unit, &now, err))
-        return false;
-    if (strstr(now.command, " -p " KPC_LOADER) != NULL)
-        return true;
-    error_set(err, ERROR_REFUSED,
-              "cannot make kpropd use the loader: a drop-in of %s behind " DROPIN_LOADER
-              " sets ExecStart again (%s)",
-              state->unit, now.command);
-    return error_hint(err, "Look at `systemctl cat %s`, and give that drop-in a name before zz-",
-                      state->unit);
-}
-
-static bool
-has_line_of(const json_t *lines, const char *program)
-{
-    const json_t *line;
-    size_t index;
-
-    json_array_foreach(lines, index, line)
-    {
-        const char *name = json_string_value(json_object_get(line, "program"));
-
-        if (name != NULL && strcmp(name, program) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* What the unit said since its start goes into REPLY, its last words into the hint: they may take a
- * moment to get into the journal. */
-static void
-explain_failed_start(const char *unit, const char *program, int seconds, json_t **reply,
-                     struct error *err)
-{
-    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
-    struct error ignored;
-    json_t *lines;
-
-    for (int tries = LOG_TIMEOUT * 20;; tries--) {
-        if (!systemd_journal(unit, program, LOGS_DEFAULT, seconds, &lines, &ignored))
-            return;
-        if (tries <= 0 || has_line_of(lines, program))
-            break;
-        json_decref(lines);
-        nanosleep(&nap, NULL);
-    }
-    services_hint_from_log(lines, err);
-    *reply = json_pack("{s:s, s:o}", "unit", unit, "log", lines);
-}
-
-/* Wait until SERVICE is seen listening on PORT, or has ended, or it takes too long. */
-static bool
-wait_for_listening(struct systemd *sd, enum service service, int port, struct service_state *state,
-                   struct error *err)
-{
-    static const struct timespec nap = { 0, 50 * 1000 * 1000 };
-    const char *unit = state->unit;
-
-    for (int i = 0; i < LISTEN_TIMEOUT * 20; i++) {
-        if (!services_see(sd, service, unit, port, state, err))
-            return false;
-        if (state->listening && !state->by_hand)
-            return true;
-        if (strcmp(state->state.active, "failed") == 0 ||
-            strcmp(state->state.active, "inactive") == 0)
-            return error_set(err, ERROR_FAILED, "cannot start %s: it ended at once (%s is %s)",
-                             services_name(service), state->unit, state->state.active);
-        if (i % 40 == 39)
-            verbs_progress("waiting for %s to listen on port %d", services_name(service), port);
-        nanosleep(&nap, NULL);
-    }
-    return error_set(err, ERROR_FAILED, "cannot see %s listening on port %d after %d s",
-                     services_name(service), port, LISTEN_TIMEOUT);
-}
-
-/*
- * kpropd's port may have been taken meanwhile, and let go. krb5kdc forks, and on a busy host
- * systemd may read its pid file while that is empty: it then ends a KDC that was well ("protocol").
- */
-static bool
-worth_another_try(enum service service, int port, int tries, struct error *err)
-{
-    static const struct ports_options options = { 0 };
-
-    if (service != SERVICE_KPROPD)
-        return tries == 1;
-    if (tries == START_TRIES || !port_release_retry(port, &options, err))
-        return false;
-    verbs_progress("port %d was taken meanwhile and is free again: starting kpropd again", port);
-    return true;
-}
-
-/* Run the unit of SERVICE by ACTION and see it listen on PORT, or REPLY and ERR say what its log
- * does. Where somebody took kpropd's port meanwhile and lets go of it, it is tried again. */
-static bool
-start_unit(struct systemd *sd, enum service service, int port, enum systemd_action action,
-           struct service_state *state, json_t **reply, struct error *err)
-{
-    time_t began = time(NULL);
-
-    for (int tries = 1;; tries++) {
-        if (systemd_run(sd, state->unit, action, JOB_TIMEOUT, err) &&
-            wait_for_listening(sd, service, port, state, err))
-            return true;
-        json_decref(*reply);
-        *reply = NULL;
-        explain_failed_start(state->unit, services_name(service), (int)(time(NULL) - began) + 1,
-                             reply, err);
-        if (!worth_another_try(service, port, tries, err))
-            return false;
-        error_clear(err);
-        action = SYSTEMD_RESTART;
-    }
 }
 
 bool
@@ -383,47 +126,6 @@ cleanup:
     return ok;
 }
 
-/* Start and enable SERVICE unless it is so already; REPLY tells what is true then. */
-static bool
-bring_up(struct systemd *sd, enum service service, int port, struct service_state *state,
-         json_t **reply, struct error *err)
-{
-    bool start = state->state.pid == 0 || !state->listening, enable = !services_enabled(state);
-    enum systemd_action action = state->state.pid == 0 ? SYSTEMD_START : SYSTEMD_RESTART;
-
-    if (state->by_hand) {
-        error_set(err, ERROR_REFUSED, "cannot start %s: pid %d runs already, and not as %s",
-                  services_name(service), (int)state->pid, state->unit);
-        return error_hint(err, "End that process (%s), then try again", state->command);
-    }
-    if (start && !start_unit(sd, service, port, action, state, reply, err))
-        return false;
-    if (enable && !systemd_enable(sd, state->unit, err))
-        return false;
-    *reply = json_pack("{s:b, s:b, s:b, s:s, s:i, s:b, s:i}", "changed", start || enable, "started",
-                       start, "enabled", true, "unit", state->unit, "pid", (int)state->pid,
-                       "listening", state->listening, "port", port);
-    return true;
-}
-
-/* On Debian the start of kpropd's unit stops kadmind: never on a host that is a primary. */
-static bool
-refuse_on_primary(struct systemd *sd, struct error *err)
-{
-    struct service_state kadmind;
-
-    if (!services_see(sd, SERVICE_KADMIND, NULL, 0, &kadmind, err))
-        return false;
-    if (kadmind.pid == 0 && !services_enabled(&kadmind))
-        return true;
-    error_set(err, ERROR_REFUSED,
-              "cannot start kpropd: kadmind %s on this host, so it may be a "
-              "primary, and kpropd's start would stop it",
-              kadmind.pid != 0 ? "runs" : "is enabled");
-    return error_hint(err, "If this host is to be a replica: systemctl disable --now %s",
-                      kadmind.unit != NULL ? kadmind.unit : "kadmind");
-}
-
 bool
 kpropd_verb_start(const struct verb_call *call, json_t **reply, struct error *err)
 {
@@ -450,25 +152,6 @@ kpropd_verb_start(const struct verb_call *call, json_t **reply, struct error *er
          bring_up(sd, SERVICE_KPROPD, place.port, &state, reply, err);
     systemd_close(sd);
     return ok;
-}
-
-static bool
-stop_unit(struct systemd *sd, const struct service_state *state, json_t **reply, struct error *err)
-{
-    bool stop = strcmp(state->state.active, "inactive") != 0 &&
-                strcmp(state->state.active, "failed") != 0,
-         disable = services_enabled(state);
-
-    if (state->by_hand) {
-        error_set(err, ERROR_REFUSED, "cannot stop kpropd: pid %d runs, and not as %s",
-                  (int)state->pid, state->unit);
-        return error_hint(err, "End that process (%s) by hand", state->command);
-    }
-    if ((disable && !systemd_disable(sd, state->unit, err)) ||
-        (stop && !systemd_run(sd, state->unit, SYSTEMD_STOP, JOB_TIMEOUT, err)))
-        return false;
-    *reply = json_pack("{s:b, s:s}", "changed", stop || disable, "unit", state->unit);
-    return true;
 }
 
 bool
@@ -516,29 +199,6 @@ kpropd_verb_start_kdc(const struct verb_call *call, json_t **reply, struct error
         error_hint(err, "Install the package krb5-kdc (Debian) or krb5-server (RHEL)");
     }
     ok = ok && bring_up(sd, SERVICE_KDC, realm->kdc_port, &state, reply, err);
-    systemd_close(sd);
-    realm_free(realm);
-    return ok;
-}
-
-bool
-kpropd_revive_kdc(const char *realm_name, json_t **reply, struct error *err)
-{
-    struct service_state state;
-    struct systemd *sd = NULL;
-    struct realm *realm = NULL;
-    json_t *started = NULL;
-    bool ok, dead;
-
-    *reply = NULL;
-    ok = realm_load(realm_name, &realm, err) && (!systemd_runs_here() || systemd_open(&sd, err)) &&
-         services_see(sd, SERVICE_KDC, NULL, realm->kdc_port, &state, err);
-    dead = ok && state.unit != NULL && state.pid == 0 && services_enabled(&state);
-    if (dead)
-        ok = bring_up(sd, SERVICE_KDC, realm->kdc_port, &state, &started, err);
-    if (ok)
-        *reply = json_pack("{s:b, s:b}", "running", state.pid != 0, "started", dead);
-    json_decref(started);
     systemd_close(sd);
     realm_free(realm);
     return ok;

@@ -1,4 +1,5 @@
 /* kpropd_logs - verb: the last lines of kpropd, krb5kdc and the agent. */
+#include "agent/service/services.h"
 #include "agent/service/supervised.h"
 #include "agent/verbs/kpropd.h"
 #include "common/host/systemd.h"

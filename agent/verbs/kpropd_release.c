@@ -1,6 +1,8 @@
 /* kpropd_release - verb release-loader: kpropd loads with kdb5_util itself again, as before
  * use-loader. What was verified stays known: use-loader takes up from there. */
 #include "agent/service/dropins.h"
+#include "agent/service/loader_dropin.h"
+#include "agent/service/runner.h"
 #include "agent/verbs/kpropd.h"
 #include "agent/verbs/kpropd_watched.h"
 
