@@ -54,16 +54,6 @@ struct request *request_start(struct requests *all, const struct verb *verb, con
                               size_t argc, const char *const *argv,
                               const struct request_listener *listener, struct error *err);
 
-/* Run FUNCTION with SETTINGS in a child of its own that nobody waits for or listens to; false with
- * errno. */
-bool request_run_aside(void (*function)(const struct settings *), const struct settings *settings);
-
-/*
- * fork(2) for work beside the loop: the child has left everything of its parent's behind but
- * OUT, its output now, and *KEEP, which becomes another number there. It leads a process group.
- */
-pid_t request_fork(int out, int *keep);
-
 /* Stop reading its output while HOLD: the pipe fills, and the verb waits. */
 void request_hold(struct request *request, bool hold);
 

@@ -1,6 +1,7 @@
 /* server - see server.h. */
 #include "agent/daemon/server.h"
 
+#include "agent/base/child.h"
 #include "agent/daemon/acceptor.h"
 #include "agent/daemon/daemon_files.h"
 #include "agent/daemon/request.h"

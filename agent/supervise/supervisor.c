@@ -2,7 +2,7 @@
  * helper, a child of which there is at most one. */
 #include "agent/supervise/supervisor.h"
 
-#include "agent/daemon/request.h"
+#include "agent/base/child.h"
 #include "agent/service/supervised.h"
 #include "agent/supervise/supervised_work.h"
 #include "agent/supervise/supervisor_door.h"
