@@ -135,7 +135,7 @@ run_at_console(const struct settings *settings, int argc, char **argv)
 {
     const struct verb *verb = verbs_find(argv[0]);
     struct command command;
-    struct verb_call call = { .settings = settings };
+    struct verb_call call = { .settings = settings, .table = verbs_table() };
     struct error err;
     int status;
 

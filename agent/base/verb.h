@@ -14,12 +14,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct verb;
+
 /* One request, as it reaches a verb. */
 struct verb_call {
     const struct settings *settings;
-    const char *peer;        /* the caller's principal; NULL at the console */
-    size_t argc;             /* the arguments behind the verb's name, within the row's bounds */
-    const char *const *argv; /* argc strings, then NULL */
+    const char *peer;         /* the caller's principal; NULL at the console */
+    size_t argc;              /* the arguments behind the verb's name, within the row's bounds */
+    const char *const *argv;  /* argc strings, then NULL */
+    const struct verb *table; /* all rows, for a verb that tells what can be asked; NULL: none */
 };
 
 /*

@@ -399,15 +399,15 @@ facts_security(struct systemd *sd)
     return json_pack("{s:o, s:o}", "selinux", selinux, "firewalld", firewalld);
 }
 
-/* What of us the primary wants to know: can we do what it asks, and is there room for it? Who is
- * not the daemon cannot tell. */
+/* What of us the primary wants to know: can we do what it asks (TABLE), and is there room for it?
+ * Who is not the daemon cannot tell that. */
 static json_t *
-facts_agent(const struct daemon_load *load)
+facts_agent(const struct daemon_load *load, const struct verb *table)
 {
     json_t *verbs = json_array(), *capabilities = json_array(), *limits = json_null();
     struct rlimit files;
 
-    for (const struct verb *verb = verbs_table(); verb->name != NULL; verb++) {
+    for (const struct verb *verb = table; verb != NULL && verb->name != NULL; verb++) {
         if (!verb->console_only)
             json_array_append_new(verbs, json_string(verb->name));
     }
@@ -447,7 +447,7 @@ collect(const struct verb_call *call, krb5_context context, const struct realm *
         memset(&place, 0, sizeof(place));
     last = outcome_read(state, realm->name, &ignored);
     good = announcement_last_good(state, realm->name, false);
-    json_object_set_new(facts, "agent", facts_agent(call->settings->load));
+    json_object_set_new(facts, "agent", facts_agent(call->settings->load, call->table));
     json_object_set_new(facts, "host", facts_host(context));
     json_object_set_new(facts, "realm", facts_realm(realm));
     json_object_set_new(facts, "krb5", facts_krb5());

@@ -6,7 +6,7 @@
 #ifndef KPC_AGENT_FACTS_H
 #define KPC_AGENT_FACTS_H
 
-#include "agent/verbs/verbs.h"
+#include "agent/base/verb.h"
 
 /* [REALM]: the object described in docs/protocol.md. */
 verb_function facts_verb;

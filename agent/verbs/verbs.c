@@ -156,11 +156,13 @@ clean_text(const char *text)
 int
 verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE *errors)
 {
+    struct verb_call full = *call;
     struct error err;
     json_t *reply = NULL;
     const char *peer = call->peer == NULL ? "the console" : call->peer;
     bool ok;
 
+    full.table = table;
     error_clear(&err);
     /* A caller that goes away must not end a change half-way. */
     signal(SIGPIPE, SIG_IGN);
@@ -168,7 +170,7 @@ verbs_run(const struct verb *verb, const struct verb_call *call, FILE *out, FILE
         signal(SIGHUP, SIG_IGN);
         log_notice("%s asked for by %s", verb->name, peer);
     }
-    ok = run_row(verb, call, &reply, &err);
+    ok = run_row(verb, &full, &reply, &err);
     if (!ok) {
         if (reply == NULL)
             reply = json_object();

@@ -115,12 +115,22 @@ expect(const struct verb *verb, struct ground *g, size_t argc, int status, const
     free(said);
 }
 
+/* A verb that tells what can be asked gets all rows, whoever called. */
+static bool
+sees_table(const struct verb_call *call, json_t **reply, struct error *err)
+{
+    (void)err;
+    *reply = json_pack("{s:b}", "table", call->table == verbs_table());
+    return true;
+}
+
 static void
 test_run(void **state)
 {
     static const struct verb good = { "good", "A [B]", "", 1, 2, VERB_READING, false, 1, writes };
     static const struct verb bad = { "bad", "", "", 0, 3, VERB_READING, false, 1, fails };
     static const struct verb echo = { "echo", "", "", 0, 3, VERB_READING, false, 1, quotes };
+    static const struct verb all = { "all", "", "", 0, 3, VERB_READING, false, 1, sees_table };
     struct ground *g = *state;
     char *out, *said;
     struct verb_call call = { .settings = &g->settings };
@@ -129,6 +139,7 @@ test_run(void **state)
     assert_string_equal(out, "{\"error\":\"cannot use 'a??[2J'\",\"hint\":null}\n");
     free(out);
     free(said);
+    expect(&all, g, 0, 0, "{\"table\":true}\n", "");
     expect(&good, g, 1, 0, "{\"args\":1}\n", "");
     expect(&good, g, 2, 0, "{\"args\":2}\n", "");
     expect(&good, g, 0, ERROR_USAGE,
