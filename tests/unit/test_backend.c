@@ -1,4 +1,5 @@
 /* test_backend - the files and the lock of a real db2 database, and promotion cut short. */
+#include "common/contract/judge.h"
 #include "databases.h"
 
 #include <setjmp.h>
@@ -369,6 +370,24 @@ test_recover_old_journal(void **state)
     assert_true(kdc_serves(&test_realm));
 }
 
+/* The verdicts, which know no backend, name the same libraries as the rows. */
+static void
+test_judged_alike(void **state)
+{
+    static const char *const libraries[] = { "db2",  "klmdb", "lmdb", "kldap",
+                                             "ldap", "lmdb2", "KLMDB" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(libraries) / sizeof(*libraries); i++) {
+        const struct backend *row = backend_find(libraries[i]);
+        json_t *facts = json_pack("{s:{s:s}}", "realm", "backend", libraries[i]);
+
+        assert_int_equal(judge_keeps_lmdb(facts),
+                         row != NULL && backend_promotion(row) == BACKEND_FIRST);
+        json_decref(facts);
+    }
+}
+
 int
 main(void)
 {
@@ -384,6 +403,7 @@ main(void)
         cmocka_unit_test(test_first_recovers),
         cmocka_unit_test(test_recover),
         cmocka_unit_test(test_recover_old_journal),
+        cmocka_unit_test(test_judged_alike),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
