@@ -4,15 +4,7 @@
 #ifndef KPC_COMMANDS_H
 #define KPC_COMMANDS_H
 
-#include "common/krb5/realm.h"
-#include "kpropctl/base/configuration.h"
-
-struct command_context {
-    struct configuration *configuration; /* with what it says of the realm, once that is loaded */
-    const char *configuration_file;      /* -c, or NULL */
-    const char *realm_name;              /* -r, or NULL for the default realm */
-    struct realm *realm;                 /* loaded when the row says so, else NULL */
-};
+#include "kpropctl/base/command_context.h"
 
 enum command_needs {
     NEEDS_NOTHING = 0,

@@ -4,7 +4,7 @@
 #ifndef KPC_CONNECT_H
 #define KPC_CONNECT_H
 
-#include "kpropctl/commands/commands.h"
+#include "kpropctl/base/command_context.h"
 #include "kpropctl/krb5/names.h"
 #include "kpropctl/remote/remote.h"
 

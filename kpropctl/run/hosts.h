@@ -4,7 +4,7 @@
 #ifndef KPC_HOSTS_H
 #define KPC_HOSTS_H
 
-#include "kpropctl/commands/commands.h"
+#include "kpropctl/base/command_context.h"
 
 #include <jansson.h>
 

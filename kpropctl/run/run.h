@@ -6,7 +6,7 @@
 #define KPC_RUN_H
 
 #include "common/base/errors.h"
-#include "kpropctl/commands/commands.h"
+#include "kpropctl/base/command_context.h"
 #include "kpropctl/enroll/delivery.h"
 #include "kpropctl/output/output.h"
 

@@ -5,7 +5,7 @@
 #ifndef KPC_SETUP_JOBS_H
 #define KPC_SETUP_JOBS_H
 
-#include "kpropctl/commands/commands.h"
+#include "kpropctl/base/command_context.h"
 #include "kpropctl/schedule/competitors.h"
 
 /* How the person has answered beforehand. */
