@@ -44,8 +44,9 @@ layers_packages()
 layers_make_sysvinit()
 {
     local root=$1 script
-    # apt removes systemd-sysv and whatever cannot be without it.
-    roots_apt "$root" install --yes --no-install-recommends --allow-remove-essential $(layers_packages sysvinit)
+    # With whatever cannot be without it; apt 3 wants to be told.
+    roots_apt "$root" install --yes --no-install-recommends --allow-remove-essential $(layers_packages sysvinit) \
+        systemd-sysv-
     echo '*.* -/var/log/syslog' >"$root/etc/syslog.conf"
     for script in checkroot.sh checkroot-bootclean.sh checkfs.sh mountall.sh mountall-bootclean.sh mountkernfs.sh \
         mountdevsubfs.sh mountnfs.sh mountnfs-bootclean.sh hwclock.sh hostname.sh urandom procps udev bootlogs \
