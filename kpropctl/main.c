@@ -6,6 +6,7 @@
 #include "common/base/errors.h"
 #include "common/base/files.h"
 #include "common/base/log.h"
+#include "kpropctl/base/clean.h"
 #include "kpropctl/commands/commands.h"
 #include "kpropctl/output/output.h"
 

@@ -1,8 +1,8 @@
 /* table - see table.h. Two passes: widths, then lines. */
 #include "kpropctl/base/table.h"
 
+#include "kpropctl/base/clean.h"
 #include "kpropctl/base/text.h"
-#include "kpropctl/output/output.h"
 
 #include <stdlib.h>
 #include <string.h>

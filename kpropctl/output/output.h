@@ -1,7 +1,8 @@
 /*
  * output - how a walk is told: a table of functions with a backend for people and one for programs.
  *
- * No command prints by itself. What comes from other hosts is cleaned of control characters here.
+ * No command prints by itself. What comes from other hosts is cleaned of control characters here,
+ * by output_clean of base.
  */
 #ifndef KPC_OUTPUT_H
 #define KPC_OUTPUT_H
@@ -104,9 +105,5 @@ void output_collect_progress(struct output *output, size_t host, const char *id,
 void output_collect_end(struct output *output, size_t host, const struct host_result *result);
 const json_t *output_collected(const struct output *output, size_t host);
 void output_collect_free(struct output *output);
-
-/* TEXT without control characters (line feeds stay where LINES), cut on a whole character, in OUT.
- */
-void output_clean(const char *text, bool lines, char *out, size_t size);
 
 #endif

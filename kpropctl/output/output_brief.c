@@ -2,6 +2,7 @@
  * output_brief - for a run that a timer or an administrator starts often: a line for each replica,
  * and of the rows only those that are not well. The quiet one tells nothing but trouble.
  */
+#include "kpropctl/base/clean.h"
 #include "kpropctl/base/text.h"
 #include "kpropctl/output/output.h"
 

@@ -2,6 +2,7 @@
  * output_check - a health check for people (worst first), as a monitoring plugin
  * (https://www.monitoring-plugins.org/doc/guidelines.html), and as a documented JSON object.
  */
+#include "kpropctl/base/clean.h"
 #include "kpropctl/output/health.h"
 #include "kpropctl/output/output.h"
 

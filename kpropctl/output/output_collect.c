@@ -1,4 +1,5 @@
 /* output_collect - the reports of a run as JSON, for the backends that tell all at its end. */
+#include "kpropctl/base/clean.h"
 #include "kpropctl/output/output.h"
 
 #include <jansson.h>

@@ -3,6 +3,7 @@
  * told as it goes; of several, each is told as a whole when it ends.
  */
 #include "common/base/buffers.h"
+#include "kpropctl/base/clean.h"
 #include "kpropctl/base/text.h"
 #include "kpropctl/output/output.h"
 

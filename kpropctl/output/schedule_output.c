@@ -1,4 +1,5 @@
 /* schedule_output - a schedule for people, and for programs. */
+#include "kpropctl/base/clean.h"
 #include "kpropctl/output/output.h"
 #include "kpropctl/schedule/schedule.h"
 

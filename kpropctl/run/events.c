@@ -2,6 +2,7 @@
 #include "kpropctl/run/events.h"
 
 #include "common/base/subprocess.h"
+#include "kpropctl/base/clean.h"
 #include "kpropctl/output/output.h"
 
 #include <errno.h>

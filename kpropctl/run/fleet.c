@@ -3,6 +3,7 @@
 
 #include "common/base/buffers.h"
 #include "common/base/clock.h"
+#include "kpropctl/base/clean.h"
 
 #include <errno.h>
 #include <ev.h>

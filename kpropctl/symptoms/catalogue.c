@@ -1,7 +1,7 @@
 /* catalogue - see catalogue.h: finding symptoms in a text, and what their texts become. */
 #include "kpropctl/symptoms/catalogue.h"
 
-#include "kpropctl/output/output.h"
+#include "kpropctl/base/clean.h"
 
 #include <jansson.h>
 #include <stdint.h>
