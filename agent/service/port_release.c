@@ -3,6 +3,7 @@
 
 #include "common/port/netlink.h"
 #include "common/port/portreserve.h"
+#include "common/port/ports_json.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -9,6 +9,7 @@
 #include "agent/service/services.h"
 #include "agent/service/supervised.h"
 #include "common/krb5/realm.h"
+#include "common/port/ports_json.h"
 
 #include <errno.h>
 #include <fcntl.h>

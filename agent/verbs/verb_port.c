@@ -8,6 +8,7 @@
 #include "agent/service/supervised.h"
 #include "common/base/files.h"
 #include "common/port/portreserve.h"
+#include "common/port/ports_json.h"
 
 #include <limits.h>
 #include <stdio.h>

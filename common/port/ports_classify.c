@@ -1,6 +1,7 @@
-/* ports_classify - from sockets and processes to holders, and to what is right for each. */
+/* ports_classify - see ports_classify.h. */
+#include "common/port/ports_classify.h"
+
 #include "common/port/activators.h"
-#include "common/port/ports_ways.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

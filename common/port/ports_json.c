@@ -1,6 +1,7 @@
-/* ports_json - a report as JSON, and the words in it. */
+/* ports_json - see ports_json.h. */
+#include "common/port/ports_json.h"
+
 #include "common/port/netlink.h"
-#include "common/port/ports.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,9 @@
 /* ports_ways - see ports_ways.h. */
 #include "common/port/ports_ways.h"
 
+#include "common/port/netlink.h"
+#include "common/port/portreserve.h"
+#include "common/port/ports_classify.h"
 #include "common/port/ports_hidden.h"
 #include "common/port/procwalk.h"
 

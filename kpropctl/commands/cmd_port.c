@@ -1,5 +1,6 @@
 /* cmd_port - kpropctl port [HOST]: could kpropd bind its port, and who holds it? */
 #include "common/port/ports.h"
+#include "common/port/ports_json.h"
 #include "kpropctl/commands/commands.h"
 #include "kpropctl/krb5/names.h"
 #include "kpropctl/krb5/recorded.h"

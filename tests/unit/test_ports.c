@@ -1,5 +1,6 @@
 /* ports: every kind of holder is found and named, by every way, on this kernel. */
 #include "common/port/ports.h"
+#include "common/port/ports_json.h"
 
 #include "common/port/netlink.h"
 #include "tests/unit/holders.h"
