@@ -24,7 +24,7 @@ class Lab:
     def call(self, *words, **options):
         """tests/lab WORDS…: its CompletedProcess."""
         return subprocess.run([TESTS / "lab", *map(str, words)],
-                              env={**os.environ, "LAB": self.name}, **options)
+                              env={**os.environ, "LAB": self.name, "LC_ALL": "C.UTF-8"}, **options)
 
     def must(self, *words):
         """tests/lab WORDS…, which has to succeed: what it prints."""
@@ -100,7 +100,7 @@ class Host:
                    "stderr": subprocess.STDOUT, "text": True, **options}
         words = ["sh", "-c", command[0]] if len(command) == 1 else list(map(str, command))
         return subprocess.Popen([TESTS / "lab", "exec", self.name, *words],
-                                env={**os.environ, "LAB": self.lab.name}, **options)
+                                env={**os.environ, "LAB": self.lab.name, "LC_ALL": "C.UTF-8"}, **options)
 
     def python(self, script, **options):
         """Start Debian's python3 with this script, and wait for the first line that it prints:
@@ -216,7 +216,7 @@ for fd in os.listdir(f'/proc/{pid}/fd'):
         return sorted(self.out("/usr/bin/python3", "-c", script).splitlines())
 
 
-def wait_until(what, timeout=10, message="it did not come true"):
+def wait_until(what, timeout=60, message="it did not come true"):
     """Call `what` until it returns something true, and return that."""
     end = time.monotonic() + timeout
     while True:

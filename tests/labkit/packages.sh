@@ -11,7 +11,7 @@ packages_of_the_lab="systemd-container mmdebstrap iproute2 util-linux procps"
 # The builds and unit tests of tests/run; the unit tests make throw-away realms.
 packages_to_build="gcc clang cmake ninja-build pkg-config git clang-format shellcheck libcmocka-dev
     libkrb5-dev libev-dev libmnl-dev libjansson-dev libsqlite3-dev libsystemd-dev libssl-dev"
-packages_of_unit_tests="python3 krb5-kdc krb5-admin-server krb5-kpropd krb5-user strace"
+packages_of_unit_tests="python3 krb5-kdc krb5-admin-server krb5-kpropd krb5-user remctl-client strace"
 # The tests on hosts and the checks of the documents, which run here and look at what hosts say.
 packages_to_test="python3 python3-pytest python3-jsonschema python3-pytest-xdist mandoc prometheus nagios4-core
     icinga2-bin icinga2-common chromium"
