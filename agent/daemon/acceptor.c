@@ -2,13 +2,12 @@
 #include "agent/daemon/acceptor.h"
 
 #include "agent/enroll/enroll_paths.h"
-#include "agent/service/kpropd_acl.h"
+#include "agent/service/served.h"
 #include "common/base/log.h"
 #include "common/contract/refusals.h"
 #include "common/krb5/realm.h"
 #include "common/remctl/channel.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,70 +108,6 @@ acceptor_is_stale(const struct acceptor *a)
 /* --- realms --- */
 
 static bool
-acl_names_realm(const char *file, const char *realm)
-{
-    json_t *entries = NULL, *entry;
-    struct error ignored;
-    bool exists, found = false;
-    size_t i;
-
-    if (!kpropd_acl_read(file, &exists, &entries, &ignored))
-        return false;
-    json_array_foreach(entries, i, entry)
-    {
-        const char *line = json_string_value(entry), *at = line == NULL ? NULL : strchr(line, '@');
-
-        found = found || (at != NULL && strncmp(at + 1, realm, strlen(realm)) == 0 &&
-                          strchr(" \t\r", at[1 + strlen(realm)]) != NULL);
-    }
-    json_decref(entries);
-    return found;
-}
-
-/* Is FILE a stash, in krb5's format of today, with a key of MASTER_KEY? */
-static bool
-stash_is_of(const char *file, const char *master_key)
-{
-    krb5_context context = NULL;
-    krb5_principal wanted = NULL;
-    krb5_keytab stash = NULL;
-    krb5_keytab_entry entry;
-    char *name = NULL;
-    bool found = false;
-
-    memset(&entry, 0, sizeof(entry));
-    if (access(file, R_OK) == 0 && asprintf(&name, "FILE:%s", file) > 0 &&
-        krb5_init_context(&context) == 0 && krb5_parse_name(context, master_key, &wanted) == 0 &&
-        krb5_kt_resolve(context, name, &stash) == 0) {
-        found = krb5_kt_get_entry(context, stash, wanted, 0, 0, &entry) == 0;
-        if (found)
-            krb5_free_keytab_entry_contents(context, &entry);
-        krb5_kt_close(context, stash);
-    }
-    krb5_free_principal(context, wanted);
-    krb5_free_context(context);
-    free(name);
-    return found;
-}
-
-bool
-acceptor_serves(const struct settings *settings, const char *name)
-{
-    struct realm *realm = NULL;
-    struct error ignored;
-    bool served;
-
-    if (own_names_listed(settings->realms, name))
-        return true;
-    if (!realm_load(name, &realm, &ignored))
-        return false;
-    served =
-        acl_names_realm(realm->kpropd_acl, name) || stash_is_of(realm->stash, realm->master_key);
-    realm_free(realm);
-    return served;
-}
-
-static bool
 is_among(char *const *list, const char *word)
 {
     for (; *list != NULL; list++) {
@@ -213,7 +148,7 @@ take_realms(struct acceptor *a, char *const *found)
     for (size_t i = 0; found[i] != NULL; i++)
         watch_realm(a, found[i]);
     for (size_t i = 0; ok && found[i] != NULL; i++) {
-        if (acceptor_serves(a->settings, found[i]))
+        if (served_shows(a->settings, found[i]))
             ok = add_once(a->realms, found[i]);
     }
     if (ok && a->realms[0] == NULL && realm_load(NULL, &realm, &ignored))

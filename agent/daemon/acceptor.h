@@ -51,11 +51,4 @@ enum acceptor_verdict {
 enum acceptor_verdict acceptor_judge(krb5_const_principal principal, const struct own_names *names,
                                      char *const *realms);
 
-/*
- * Does this host serve REALM: does `realms` of SETTINGS name it, kpropd's access list a principal
- * of it, or is the stash that kdc.conf says for it that realm's? False too where nothing can be
- * read.
- */
-bool acceptor_serves(const struct settings *settings, const char *realm);
-
 #endif

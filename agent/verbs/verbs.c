@@ -7,6 +7,7 @@
 #include "agent/enroll/enroll.h"
 #include "agent/load/acceptance.h"
 #include "agent/load/rollback.h"
+#include "agent/service/served.h"
 #include "agent/verbs/database_verbs.h"
 #include "agent/verbs/facts.h"
 #include "agent/verbs/keytab_verbs.h"
@@ -120,6 +121,13 @@ verbs_find(const char *name)
     return NULL;
 }
 
+/* Which argument is a realm, the usage tells. */
+static bool
+names_realm(const struct verb *verb)
+{
+    return strncmp(verb->usage, "REALM", 5) == 0;
+}
+
 /* Check the arguments, lock, run. */
 static bool
 run_row(const struct verb *verb, const struct verb_call *call, json_t **reply, struct error *err)
@@ -132,6 +140,9 @@ run_row(const struct verb *verb, const struct verb_call *call, json_t **reply, s
                   verb->usage[0] == '\0' ? "no arguments" : "the arguments ", verb->usage);
         return error_hint(err, "Usage: %s %s", verb->name, verb->usage);
     }
+    if (verb->kind == VERB_CHANGING && names_realm(verb) &&
+        !served_check(call->settings, call->argv[0], verb->name, err))
+        return false;
     if (verb->kind == VERB_CHANGING &&
         !verbs_lock_changes(call->settings, verb->name, LOCK_WAIT_MS, &lock, err))
         return false;

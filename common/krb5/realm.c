@@ -284,6 +284,77 @@ realm_free(struct realm *realm)
     free(realm);
 }
 
+/* FIRST (or NULL) and what else is in LIST (or NULL), copied; NULL if memory is short. */
+static char **
+copy_names(const char *first, char *const *list)
+{
+    size_t n = 0;
+    char **names;
+
+    while (list != NULL && list[n] != NULL)
+        n++;
+    names = calloc(n + 2, sizeof(*names));
+    if (names == NULL)
+        return NULL;
+    n = 0;
+    if (first != NULL && (names[n++] = strdup(first)) == NULL)
+        goto failed;
+    for (; list != NULL && *list != NULL; list++) {
+        if (first != NULL && strcmp(*list, first) == 0)
+            continue;
+        if ((names[n++] = strdup(*list)) == NULL)
+            goto failed;
+    }
+    return names;
+
+failed:
+    realm_free_names(names);
+    return NULL;
+}
+
+bool
+realm_names(char ***names, struct error *err)
+{
+    const char *section[] = { "realms", NULL };
+    krb5_context context = NULL;
+    profile_t profile = NULL;
+    char *default_realm = NULL, **list = NULL;
+    krb5_error_code code;
+
+    *names = NULL;
+    code = kadm5_init_krb5_context(&context);
+    if (code == 0)
+        code = krb5_get_profile(context, &profile);
+    if (code != 0) {
+        krb5_failed(context, code, "read krb5.conf and kdc.conf", err);
+        goto cleanup;
+    }
+    if (krb5_get_default_realm(context, &default_realm) != 0)
+        default_realm = NULL;
+    if (profile_get_subsection_names(profile, section, &list) != 0)
+        list = NULL;
+    *names = copy_names(default_realm, list);
+    if (*names == NULL)
+        error_memory(err);
+
+cleanup:
+    profile_free_list(list);
+    profile_release(profile);
+    if (context != NULL) {
+        krb5_free_default_realm(context, default_realm);
+        krb5_free_context(context);
+    }
+    return *names != NULL;
+}
+
+void
+realm_free_names(char **names)
+{
+    for (size_t i = 0; names != NULL && names[i] != NULL; i++)
+        free(names[i]);
+    free(names);
+}
+
 /* Debian's package of the program alone: a wrong one may stop a daemon that it conflicts with. */
 static const char *
 package_of(const char *program)

@@ -37,6 +37,13 @@ bool realm_load(const char *name, struct realm **out, struct error *err);
 void realm_free(struct realm *realm);
 
 /*
+ * The default realm, if there is one, and those that krb5.conf or kdc.conf has a section of
+ * [realms] for, each once, into *NAMES, ended by NULL. Caller frees it with realm_free_names.
+ */
+bool realm_names(char ***names, struct error *err);
+void realm_free_names(char **names);
+
+/*
  * The absolute path of a Kerberos program ("kprop", "kdb5_util") in the usual folders into PATH.
  * False, with an error that says what to install, if it is not there.
  */

@@ -1,5 +1,6 @@
 /* acceptor: which keys of a keytab let a peer in, by real tickets. */
 #include "agent/daemon/acceptor.h"
+#include "agent/service/served.h"
 #include "common/remctl/channel.h"
 #include "tests/unit/throwaway_realm.h"
 
@@ -189,8 +190,8 @@ test_realms(void **state)
     struct acceptor *a;
 
     add_foreign_key(realm, foreign);
-    assert_true(acceptor_serves(&settings, REALM));
-    assert_false(acceptor_serves(&settings, OTHER_REALM));
+    assert_true(served_shows(&settings, REALM));
+    assert_false(served_shows(&settings, OTHER_REALM));
     a = open_acceptor(&settings);
     assert_true(acceptor_takes(a, REALM_SERVER));
     assert_false(acceptor_takes(a, foreign));

@@ -239,6 +239,77 @@ test_serve(void **state)
     assert_int_equal(serve(g, ME, 1, version, out, sizeof(out)), VERBS_DENIED);
 }
 
+/* Every verb of the table that changes something for REALM, none of them run; how many let it. */
+static unsigned
+count_let(struct ground *g, const char *realm, char *said, size_t size)
+{
+    const char *const argv[] = { realm, "a", "b", NULL };
+    unsigned let = 0, all = 0;
+
+    for (const struct verb *v = verbs_table(); v->name != NULL; v++) {
+        struct verb row = *v;
+        struct verb_call call = { &g->settings, NULL, v->min_args, argv };
+        char *out, *errors;
+        int status;
+
+        if (v->kind != VERB_CHANGING || strncmp(v->usage, "REALM", 5) != 0)
+            continue;
+        row.run = writes;
+        status = run(&row, &call, &out, &errors);
+        assert_true(status == 0 || status == ERROR_USAGE);
+        assert_int_equal(status == 0, strstr(out, "error") == NULL);
+        snprintf(said, size, "%s", errors);
+        free(out);
+        free(errors);
+        let += status == 0;
+        all++;
+    }
+    assert_true(all > 10 && (let == 0 || let == all));
+    return let;
+}
+
+static void
+write_conf(struct ground *g, const char *name, const char *variable, const char *text)
+{
+    char path[80];
+    struct error err;
+
+    snprintf(path, sizeof(path), "%s/%s", g->folder, name);
+    assert_true(file_replace(path, text, strlen(text), 0600, &err));
+    setenv(variable, path, 1);
+}
+
+/* A realm that is mistyped has no kpropd of its own: the usual one must not be changed for it. */
+static void
+test_realm_of_others(void **state)
+{
+    static const char *const wrong[] = { "NOPE.TEST", "REALM", "lab.test", "LAB.TES",
+                                         "LAB.TESTX", "",      "../x",     "NAMED" };
+    struct ground *g = *state;
+    char said[512];
+
+    write_conf(g, "krb5.conf", "KRB5_CONFIG",
+               "[libdefaults]\n default_realm = LAB.TEST\n[realms]\n OTHER.TEST = {\n"
+               "  kdc = x\n }\n");
+    write_conf(g, "kdc.conf", "KRB5_KDC_PROFILE",
+               "[realms]\n THIRD.TEST = {\n  max_life = 1h\n }\n");
+    g->settings.realms = (char *)(uintptr_t) "NAMED.TEST ALSO.TEST";
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        assert_int_equal(count_let(g, wrong[i], said, sizeof(said)), 0);
+        assert_non_null(strstr(said, wrong[i]));
+        assert_non_null(strstr(said, "(NAMED.TEST, ALSO.TEST, LAB.TEST, "));
+        assert_non_null(strstr(said, "OTHER.TEST"));
+        assert_non_null(strstr(said, "THIRD.TEST"));
+    }
+    assert_true(count_let(g, "LAB.TEST", said, sizeof(said)) > 0);
+    assert_true(count_let(g, "OTHER.TEST", said, sizeof(said)) > 0);
+    assert_true(count_let(g, "THIRD.TEST", said, sizeof(said)) > 0);
+    assert_true(count_let(g, "NAMED.TEST", said, sizeof(said)) > 0);
+    assert_true(count_let(g, "ALSO.TEST", said, sizeof(said)) > 0);
+    g->settings.realms = NULL;
+    assert_int_equal(count_let(g, "ALSO.TEST", said, sizeof(said)), 0);
+}
+
 int
 main(void)
 {
@@ -248,6 +319,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock_holder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_serve, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_realm_of_others, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
