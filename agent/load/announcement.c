@@ -191,6 +191,39 @@ announcement_store(const char *state, const char *realm, const struct announceme
     return write_file(state, realm, "announced", to_json(a), err);
 }
 
+/* A mark beside the announcement, of that one alone: it may be replaced at any time. */
+static bool
+is_live(const char *state, const char *realm, const struct announcement *a)
+{
+    struct error ignored;
+    json_t *mark = read_file(state, realm, "live", &ignored);
+    bool live =
+        mark != NULL &&
+        json_integer_value(json_object_get(mark, "generation")) == (json_int_t)a->generation &&
+        json_integer_value(json_object_get(mark, "announced_at")) == (json_int_t)a->announced_at;
+
+    json_decref(mark);
+    return live;
+}
+
+bool
+announcement_seen(const char *state, const char *realm, const unsigned char *nonce,
+                  const unsigned char *digest, struct error *err)
+{
+    struct announcement a;
+    bool found;
+
+    if (!announcement_read(state, realm, &a, &found, err))
+        return false;
+    if (!found || a.live || memcmp(nonce, a.nonce, sizeof(a.nonce)) != 0 ||
+        memcmp(digest, a.digest, sizeof(a.digest)) != 0)
+        return true;
+    return write_file(state, realm, "live",
+                      json_pack("{s:I, s:I}", "generation", (json_int_t)a.generation,
+                                "announced_at", (json_int_t)a.announced_at),
+                      err);
+}
+
 bool
 announcement_read(const char *state, const char *realm, struct announcement *a, bool *found,
                   struct error *err)
@@ -212,6 +245,7 @@ announcement_read(const char *state, const char *realm, struct announcement *a, 
      * others out until then. */
     left = a->expires_at - (int64_t)time(NULL);
     *found = ok && left > 0 && left <= LIFETIME_MAX;
+    a->live = *found && is_live(state, realm, a);
     return ok;
 }
 

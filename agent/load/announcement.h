@@ -23,6 +23,7 @@ struct announcement {
     char from[256]; /* who announced it */
     int64_t announced_at;
     int64_t expires_at; /* seconds since the epoch; not pending any more from then on */
+    bool live;          /* its content was seen in the live database since: announcement_seen */
 };
 
 /*
@@ -44,6 +45,14 @@ bool announcement_store(const char *state, const char *realm, const struct annou
 /* The pending announcement, *FOUND false if there is none or it has expired. */
 bool announcement_read(const char *state, const char *realm, struct announcement *a, bool *found,
                        struct error *err);
+
+/*
+ * The live database's content under NONCE was found to be DIGEST. If that is what is announced, it
+ * came past our loader, which would keep others out for it until it expires: from now on it reads
+ * as live, until it is announced again.
+ */
+bool announcement_seen(const char *state, const char *realm, const unsigned char *nonce,
+                       const unsigned char *digest, struct error *err);
 
 /*
  * A was loaded, and is to be the last good one: what was it before, if of another dump (*OTHER),

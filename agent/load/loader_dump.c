@@ -198,7 +198,7 @@ validate_announced(struct loader_job *job, struct error *err)
     if (!loader_hash(job, err))
         return false;
     if ((o->bytes != a->size || memcmp(o->sha256, a->sha256, sizeof(a->sha256)) != 0) &&
-        loader_admits_other(job))
+        (a->live || loader_admits_other(job)))
         return validate_unannounced(job, err);
     o->announced = true;
     o->generation = a->generation;

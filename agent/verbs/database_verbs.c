@@ -223,6 +223,18 @@ database_verb_announce(const struct verb_call *call, json_t **reply, struct erro
     return ok;
 }
 
+/* What is announced waits for its dump no more if a loader that is not ours has loaded it. */
+static void
+settle_announcement(const struct verb_call *call, const char *realm,
+                    const struct database_answer *answer, const unsigned char *nonce)
+{
+    struct error err;
+
+    error_clear(&err);
+    if (!announcement_seen(call->settings->state, realm, nonce, answer->digest, &err))
+        log_warning("what is announced for %s keeps waiting: %s", realm, err.text);
+}
+
 bool
 database_verb_digest(const struct verb_call *call, json_t **reply, struct error *err)
 {
@@ -241,6 +253,7 @@ database_verb_digest(const struct verb_call *call, json_t **reply, struct error 
     ok = database_examine(&subject.database, &question, database_walk_ms(&subject.database),
                           &answer, err);
     if (ok) {
+        settle_announcement(call, subject.realm->name, &answer, nonce);
         *reply = json_pack("{s:o, s:o, s:I, s:I, s:b, s:s, s:s, s:f}", "digest",
                            outcome_hex(answer.digest, sizeof(answer.digest)), "nonce",
                            outcome_hex(nonce, sizeof(nonce)), "principals",
@@ -350,7 +363,7 @@ pending(const char *state, const char *realm)
     struct error ignored;
     bool found;
 
-    if (!announcement_read(state, realm, &a, &found, &ignored) || !found)
+    if (!announcement_read(state, realm, &a, &found, &ignored) || !found || a.live)
         return json_null();
     return json_pack("{s:I, s:s, s:I, s:I}", "generation", (json_int_t)a.generation, "from", a.from,
                      "announced_at", (json_int_t)a.announced_at, "expires_at",

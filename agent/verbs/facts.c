@@ -361,6 +361,7 @@ facts_announced(const struct settings *settings, const struct realm *realm)
 
     error_clear(&err);
     if (announcement_read(settings->state, realm->name, &pending, &found, &err) && found &&
+        !pending.live &&
         outcome_file_name(settings->state, realm->name, "announced", name, sizeof(name), &err))
         object = outcome_read_json(name, &err);
     return object == NULL ? json_null() : object;

@@ -238,6 +238,67 @@ test_outcome(void **state)
     assert_false(ask(database_verb_outcome, "soon", &reply, &err));
 }
 
+/* Announce as GENERATION what is live under NONCE, with a dump's hash that no dump has. */
+static void
+announce_live(long long of_generation)
+{
+    char text[512];
+    struct error err;
+    json_t *reply;
+
+    assert_true(ask(database_verb_digest, NONCE, &reply, &err));
+    snprintf(text, sizeof(text),
+             "{\"generation\": %lld, \"sha256\": \"" NONCE "\", \"nonce\": \"" NONCE
+             "\", \"digest\": \"%s\", \"size\": 1, \"principals\": 2, \"policies\": 3}",
+             of_generation, json_string_value(json_object_get(reply, "digest")));
+    json_decref(reply);
+    assert_true(ask(database_verb_announce, text, &reply, &err));
+    json_decref(reply);
+}
+
+static bool
+is_pending(void)
+{
+    struct error err;
+    json_t *reply;
+    bool found;
+
+    assert_true(ask(database_verb_outcome, "0", &reply, &err));
+    found = !json_is_null(json_object_get(reply, "pending"));
+    json_decref(reply);
+    return found;
+}
+
+/* What a loader that is not ours has loaded keeps nothing out once it is seen to be live. */
+static void
+test_announced_and_live(void **state)
+{
+    static const char other[] = "00000000000000000000000000000000"
+                                "00000000000000000000000000000000";
+    const char *dump = in_folder(&test_realm, "past.dump");
+    struct error err;
+    json_t *reply;
+
+    (void)state;
+    assert_true(dump_live(&test_realm, dump));
+    announce_live(20);
+    assert_true(is_pending());
+    assert_int_equal(load(dump), 1);
+    /* Another nonce tells nothing of it. */
+    assert_true(ask(database_verb_digest, other, &reply, &err));
+    json_decref(reply);
+    assert_true(is_pending());
+    assert_int_equal(load(dump), 1);
+    assert_true(ask(database_verb_digest, NONCE, &reply, &err));
+    json_decref(reply);
+    assert_false(is_pending());
+    assert_int_equal(load(dump), 0);
+    /* The next one is waited for again. */
+    announce_live(21);
+    assert_true(is_pending());
+    assert_int_equal(load(dump), 1);
+}
+
 /* A load that runs is waited for, but not for ever. */
 static void
 test_outcome_waits(void **state)
@@ -366,6 +427,7 @@ main(void)
         cmocka_unit_test(test_copies_take_turns),
         cmocka_unit_test(test_no_room_for_a_copy),
         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_announced_and_live),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
