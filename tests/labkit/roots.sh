@@ -9,6 +9,9 @@
 # Sourced by tests/lab, tests/packages, tests/fresh and labkit/makeroot.
 # shellcheck shell=bash
 
+# The new way to mount takes at most 256 bytes for the folders of an overlay (util-linux 2.39 and later try it first).
+export LIBMOUNT_FORCE_MOUNT2=always
+
 roots_cache=${KPROPCTL_LAB_CACHE:-/var/cache/kpropctl-lab}
 roots_releases="bullseye bookworm trixie sid"
 roots_default=bookworm
