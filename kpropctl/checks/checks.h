@@ -118,6 +118,7 @@ struct walk {
     char damage[300];       /* why the live database there could not be read; or "" */
     enum timeline timeline; /* from row "role" or "timeline" on */
     int64_t greatest;       /* generation that the agent knew then */
+    struct state_seen seen; /* what was compared, because this host had not recorded it */
     bool heard;             /* the others of this run can know it */
     struct spool_dump dump; /* what is to be on the replica; generation 0 before it is known */
     bool stash_told;        /* the replica has said whether its stash opens its database: */

@@ -136,9 +136,10 @@ loader_knows_older(const struct walk *walk)
     const json_t *facts = walk->facts, *last = json_object_get(facts, "last");
     int64_t generation = fact_integer(last, "generation", NULL);
 
-    /* Numbers tell only where they are ours. */
-    return walk->timeline == TIMELINE_KNOWN && fact_true(facts, "kpropd", "dropin") &&
-           fact_true(facts, "kpropd", "loader") &&
+    /* Numbers tell only where they are ours; what was found the same by its digest kept its own. */
+    return walk->timeline == TIMELINE_KNOWN &&
+           walk->memory.content.generation < walk->dump.generation &&
+           fact_true(facts, "kpropd", "dropin") && fact_true(facts, "kpropd", "loader") &&
            json_is_false(fact(facts, "database", "replaced")) &&
            fact_true(last, "verified", NULL) && generation > 0 &&
            generation < walk->dump.generation;

@@ -25,15 +25,13 @@ static void
 recall(const struct walk *walk, int64_t *newest, bool *known)
 {
     const json_t *good = json_object_get(walk->facts, "last_good");
-    struct state_content last = { .generation = 0 };
     struct error ignored;
     struct state *state = state_open(walk->configuration->state_dir, NULL, true, &ignored);
 
-    *known = false;
-    if (state != NULL && state_content_last(state, walk->realm->name, &last, &ignored))
-        *known = state_content_known(state, walk->realm->name, fact_text(good, "digest", NULL),
-                                     fact_text(good, "nonce", NULL));
-    *newest = last.generation;
+    *known = state != NULL &&
+             state_content_known(state, walk->realm->name, fact_text(good, "digest", NULL),
+                                 fact_text(good, "nonce", NULL));
+    *newest = state != NULL ? state_greatest(state, walk->realm->name) : 0;
     state_close(state);
 }
 
@@ -206,6 +204,20 @@ remember_doubt(const struct walk *walk)
     state_close(state);
 }
 
+/* Kept until the run has ended well: then it is told once, and is no news to a health check. */
+static void
+note_seen(struct walk *walk)
+{
+    const json_t *good = json_object_get(walk->facts, "last_good");
+    struct state_seen *seen = &walk->seen;
+
+    seen->generation = fact_integer(walk->facts, "generation", NULL);
+    if (seen->generation < fact_integer(good, "generation", NULL))
+        seen->generation = fact_integer(good, "generation", NULL);
+    snprintf(seen->digest, sizeof(seen->digest), "%s", fact_text(good, "digest", NULL));
+    snprintf(seen->nonce, sizeof(seen->nonce), "%s", fact_text(good, "nonce", NULL));
+}
+
 static enum verdict
 settle(struct walk *walk, struct step *step, const char *why, bool doubtful)
 {
@@ -226,6 +238,7 @@ settle(struct walk *walk, struct step *step, const char *why, bool doubtful)
                     walk->replica.host);
         return REFUSED;
     }
+    note_seen(walk);
     if (told[0] != '\0') {
         step_summary(step, "%s; given up, as asked: %s", why, told);
         return HOLDS_BUT;

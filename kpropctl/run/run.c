@@ -132,6 +132,8 @@ record(const struct run *run, struct walk *walk, const struct host_result *resul
     state = state_open(configuration->state_dir, configuration->state_group, false, &ignored);
     if (state != NULL)
         state_outcome_record(state, &outcome, &ignored);
+    if (state != NULL && host_is_verified(result) && walk->seen.generation > 0)
+        state_seen_record(state, walk->realm->name, &walk->seen, &ignored);
     state_close(state);
     json_decref(left);
 }

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 2, BUSY_MS = 5000 };
+enum { SCHEMA_VERSION = 3, BUSY_MS = 5000 };
 
 /* migrations[V] leads from version V to V + 1. */
 static const char *const migrations[SCHEMA_VERSION] = {
@@ -35,6 +35,9 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE INDEX outcome_host ON outcome (realm, host, id);"
     "CREATE INDEX outcome_finished ON outcome (finished);",
     "ALTER TABLE outcome ADD COLUMN identity TEXT;",
+    ("CREATE TABLE IF NOT EXISTS seen (realm TEXT NOT NULL, generation INTEGER NOT NULL,"
+     " digest TEXT NOT NULL, nonce TEXT NOT NULL, PRIMARY KEY (realm, generation, digest, "
+     "nonce));"),
 };
 
 bool
@@ -277,6 +280,7 @@ insert_content(struct state *state, const char *realm, int64_t least,
                       "INSERT INTO content (realm, generation, made, principals, policies, bytes,"
                       " sha256, digest, nonce, identity) SELECT ?1, 1 + max(?2,"
                       " (SELECT coalesce(max(generation), 0) FROM content WHERE realm = ?1),"
+                      " (SELECT coalesce(max(generation), 0) FROM seen WHERE realm = ?1),"
                       " (SELECT coalesce(max(generation), 0) FROM outcome WHERE realm = ?1)),"
                       " ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10",
                       "siiiiissss", realm, least, content->made, (int64_t)content->principals,
@@ -315,6 +319,18 @@ state_content_touch(struct state *state, const char *realm, int64_t generation,
                                       "UPDATE content SET identity = ?3"
                                       " WHERE realm = ?1 AND generation = ?2",
                                       "sis", realm, generation, identity),
+                        err);
+}
+
+bool
+state_seen_record(struct state *state, const char *realm, const struct state_seen *seen,
+                  struct error *err)
+{
+    return state_finish(state,
+                        state_prepare(state,
+                                      "INSERT OR IGNORE INTO seen (realm, generation, digest,"
+                                      " nonce) VALUES (?1, ?2, ?3, ?4)",
+                                      "siss", realm, seen->generation, seen->digest, seen->nonce),
                         err);
 }
 

@@ -45,14 +45,28 @@ struct state_content {
 bool state_content_last(struct state *state, const char *realm, struct state_content *content,
                         struct error *err);
 
-/* Has a content of REALM with this digest under this nonce been recorded, whatever its number?
- * False also where that cannot be read. */
+/* Has a content of REALM with this digest under this nonce been recorded, or seen on a replica,
+ * whatever its number? False also where that cannot be read. */
 bool state_content_known(struct state *state, const char *realm, const char *digest,
                          const char *nonce);
 
 /* Add CONTENT as a new generation, above all others and above LEAST: fills generation and made. */
 bool state_content_add(struct state *state, const char *realm, int64_t least,
                        struct state_content *content, struct error *err);
+
+/* What a replica held that this host had not recorded, and what its agent knew: the run that found
+ * nothing newer in it has seen it, and it is no news after that. */
+struct state_seen {
+    int64_t generation;               /* the greatest that its agent knew; 0: nothing was seen */
+    char digest[2 * DIGEST_SIZE + 1]; /* of what it was sent last; "" if it does not say */
+    char nonce[2 * DIGEST_NONCE_SIZE + 1];
+};
+
+bool state_seen_record(struct state *state, const char *realm, const struct state_seen *seen,
+                       struct error *err);
+
+/* The greatest generation of REALM that was recorded or seen; 0 also where that cannot be read. */
+int64_t state_greatest(struct state *state, const char *realm);
 
 /* The live files are now IDENTITY, and still of this generation. */
 bool state_content_touch(struct state *state, const char *realm, int64_t generation,

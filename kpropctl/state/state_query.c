@@ -54,12 +54,30 @@ state_content_known(struct state *state, const char *realm, const char *digest, 
 {
     sqlite3_stmt *stmt = state_prepare(state,
                                        "SELECT 1 FROM content WHERE realm = ?1 AND digest = ?2"
-                                       " AND nonce = ?3 LIMIT 1",
+                                       " AND nonce = ?3 UNION ALL SELECT 1 FROM seen"
+                                       " WHERE realm = ?1 AND digest = ?2 AND nonce = ?3"
+                                       " AND digest <> '' LIMIT 1",
                                        "sss", realm, digest, nonce);
     bool known = stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW;
 
     sqlite3_finalize(stmt);
     return known;
+}
+
+int64_t
+state_greatest(struct state *state, const char *realm)
+{
+    sqlite3_stmt *stmt = state_prepare(state,
+                                       "SELECT max((SELECT coalesce(max(generation), 0)"
+                                       " FROM content WHERE realm = ?1),"
+                                       " (SELECT coalesce(max(generation), 0) FROM seen"
+                                       " WHERE realm = ?1))",
+                                       "s", realm);
+    int64_t greatest =
+        stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+
+    sqlite3_finalize(stmt);
+    return greatest;
 }
 
 /* The one row that SQL gives of REALM and HOST, to be finalized; NULL if there is none, with *OK

@@ -169,6 +169,26 @@ def test_the_state_alone(fleet, how):
         assert report.level("timeline") == "ok" and not sent(report), report
 
 
+@pytest.mark.parametrize("how", ["lost", "older"])
+def test_the_state_alone_and_nothing_to_send(fleet, how):
+    """What was compared and found the same is said once: after that, `check` has nothing to say of it."""
+    kdc1 = fleet[0]
+    keep(kdc1)
+    live_on(kdc1)
+    good(propagate(kdc1))
+    if how == "lost":
+        kdc1.remove(STATE)
+    else:
+        put_back(kdc1, database=False)
+    reports = good(propagate(kdc1))
+    for report in reports.values():
+        assert report.level("timeline") == "warning" and not sent(report), report
+    assert checked(kdc1)["timeline"]["level"] == "ok", checked(kdc1)
+    for report in good(propagate(kdc1)).values():
+        assert report.level("timeline") == "ok" and not sent(report), report
+    assert checked(kdc1, "kdc3.lab.test")["timeline"]["level"] == "ok"
+
+
 def test_lost_state_and_a_replica_that_knows_more(fleet):
     """The number is above all that any agent knows, also where nothing has to be sent."""
     kdc1, _, kdc3 = fleet

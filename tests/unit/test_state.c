@@ -142,9 +142,38 @@ test_new(void **state)
     state_close(s);
     assert_int_equal(stat(database(), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
-    assert_sql("PRAGMA user_version", "2");
+    assert_sql("PRAGMA user_version", "3");
     s = state_open(folder, NULL, true, &err);
     assert_non_null(s);
+    state_close(s);
+}
+
+/* What was compared on a replica is known from then on, and its number is taken; but it is none of
+ * this host's contents. */
+static void
+test_seen(void **state)
+{
+    const struct state_seen seen = { 7, "cc", "1f" }, silent = { 9, "", "" };
+    struct state_content content;
+    struct state *s = open_state();
+    struct error err;
+
+    (void)state;
+    add_content(s, "aa");
+    assert_false(state_content_known(s, REALM, "cc", "1f"));
+    assert_int_equal(state_greatest(s, REALM), 1);
+    assert_true(state_seen_record(s, REALM, &seen, &err));
+    assert_true(state_seen_record(s, REALM, &seen, &err));
+    assert_true(state_content_known(s, REALM, "cc", "1f"));
+    assert_false(state_content_known(s, REALM, "cc", "2f"));
+    assert_false(state_content_known(s, "OTHER.TEST", "cc", "1f"));
+    assert_int_equal(state_greatest(s, REALM), 7);
+    assert_int_equal(state_greatest(s, "OTHER.TEST"), 0);
+    assert_true(state_content_last(s, REALM, &content, &err));
+    assert_int_equal(content.generation, 1);
+    assert_true(state_seen_record(s, REALM, &silent, &err));
+    assert_false(state_content_known(s, REALM, "", ""));
+    assert_int_equal(add_content(s, "bb"), 10);
     state_close(s);
 }
 
@@ -183,7 +212,7 @@ test_migration(void **state)
     assert_true(state_memory(s, REALM, HOST, &memory, &err));
     assert_string_equal(memory.identity, "files there");
     state_close(s);
-    assert_sql("PRAGMA user_version", "2");
+    assert_sql("PRAGMA user_version", "3");
     assert_sql("SELECT count(*) FROM outcome", "2");
 }
 
@@ -235,7 +264,7 @@ test_old_file_for_a_reader(void **state)
     assert_int_equal(json_array_size(rows), 1);
     json_decref(rows);
     state_close(s);
-    assert_sql("PRAGMA user_version", "2");
+    assert_sql("PRAGMA user_version", "3");
 }
 
 /* A file of a newer kpropctl is left alone. */
@@ -393,6 +422,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_new),
+        TEST(test_seen),
         TEST(test_content_known),
         TEST(test_migration),
         TEST(test_migration_that_fails),
