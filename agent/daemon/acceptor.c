@@ -322,7 +322,7 @@ free_words(char **list)
 static bool
 nothing_for_us(const struct acceptor *a, const char *name, struct error *err)
 {
-    const struct refusal_names names = { .replica = a->hostname };
+    const struct refusal_names names = { .realm = a->realms[0], .replica = a->hostname };
     char ways[sizeof(err->hint)];
 
     error_set(err, ERROR_FAILED,

@@ -137,9 +137,10 @@ walk_bound_verbs(struct walk *walk, double part)
 static bool
 open_agent(struct walk *walk, enum remote_fault *fault, struct error *err)
 {
-    walk->agent =
-        remote_open(walk->replica.host, walk->configuration->agent_port, walk->replica.principal,
-                    walk->configuration->connect_timeout, fault, err);
+    const struct refusal_names who = { walk->realm->name, walk->replica.host, walk->primary.host };
+
+    walk->agent = remote_open(&who, walk->configuration->agent_port, walk->replica.principal,
+                              walk->configuration->connect_timeout, fault, err);
     walk->dark = *fault == REMOTE_TIMEOUT || *fault == REMOTE_NO_ROUTE;
     if (walk->agent != NULL) /* what follows concerns the host that has answered */
         remote_address(walk->agent, walk->replica.address, sizeof(walk->replica.address));

@@ -102,9 +102,13 @@ connect_to(struct command_context *context, const struct names *names, struct er
     const struct configuration *conf = context->configuration;
     enum remote_fault fault = REMOTE_NO_TICKET;
     struct remote *remote = NULL;
-    struct names own;
+    struct names own = { .host = "" };
+    struct refusal_names who = { context->realm->name, names->host, NULL };
+    struct error ignored;
     char cache[PATH_MAX];
 
+    if (names_look_up(NULL, context->realm->name, &own, &ignored))
+        who.primary = own.host;
     for (int fresh = 0; fresh < 2 && remote == NULL; fresh++) {
         if (fresh && (geteuid() != 0 || (fault != REMOTE_NO_TICKET && fault != REMOTE_KEYTAB)))
             break;
@@ -115,7 +119,7 @@ connect_to(struct command_context *context, const struct names *names, struct er
                              conf->keytab != NULL ? conf->keytab : context->realm->keytab, cache,
                              fresh, err)))
             continue;
-        remote = remote_open(names->host, conf->agent_port, names->principal, conf->connect_timeout,
+        remote = remote_open(&who, conf->agent_port, names->principal, conf->connect_timeout,
                              &fault, err);
     }
     return remote;

@@ -18,6 +18,7 @@ connect_agent(const struct command_context *context, const char *host, struct na
         configuration->keytab != NULL ? configuration->keytab : context->realm->keytab;
     enum remote_fault fault = REMOTE_NO_TICKET;
     struct remote *agent = NULL;
+    struct refusal_names who;
     struct names primary;
     char cache[PATH_MAX];
 
@@ -25,10 +26,11 @@ connect_agent(const struct command_context *context, const char *host, struct na
     if (!names_look_up(NULL, realm, &primary, err) ||
         !recorded_look_up(configuration->state_dir, realm, host, replica, err))
         return NULL;
+    who = (struct refusal_names){ realm, replica->host, primary.host };
     for (int fresh = 0; fresh <= 1 && agent == NULL; fresh++) {
         error_clear(err);
         if (tickets_obtain(primary.principal, keytab, cache, fresh != 0, err))
-            agent = remote_open(replica->host, configuration->agent_port, replica->principal,
+            agent = remote_open(&who, configuration->agent_port, replica->principal,
                                 configuration->connect_timeout, &fault, err);
         if (fault != REMOTE_NO_TICKET && fault != REMOTE_KEYTAB)
             break;

@@ -3,7 +3,6 @@
 #include "kpropctl/remote/remote.h"
 
 #include "common/base/clock.h"
-#include "common/contract/refusals.h"
 #include "common/host/process.h"
 #include "common/remctl/channel.h"
 #include "kpropctl/enroll/delivery.h"
@@ -31,6 +30,7 @@ enum {
 
 struct remote {
     char *host;
+    char *realm, *primary; /* as we call them, or NULL */
     int port;
     int fd;
     struct channel *channel;
@@ -367,24 +367,37 @@ try_addresses(struct remote *remote, const struct addrinfo *list, const char *ta
     return false;
 }
 
+/* NULL stays NULL. False out of memory. */
+static bool
+copy_name(const char *name, char **copy)
+{
+    *copy = name != NULL ? strdup(name) : NULL;
+    return name == NULL || *copy != NULL;
+}
+
 struct remote *
-remote_open(const char *host, int port, const char *target, int timeout, enum remote_fault *fault,
-            struct error *err)
+remote_open(const struct refusal_names *who, int port, const char *target, int timeout,
+            enum remote_fault *fault, struct error *err)
 {
     struct remote *remote = calloc(1, sizeof(*remote));
     struct addrinfo *list;
     bool ok;
 
     *fault = REMOTE_LOST;
-    if (remote == NULL || (remote->host = strdup(host)) == NULL) {
-        free(remote);
+    if (remote == NULL) {
         error_memory(err);
         return NULL;
     }
     remote->port = port;
     remote->longest = REMOTE_LONGEST;
     remote->fd = -1;
-    list = resolve(host, port, fault, err);
+    if (!copy_name(who->replica, &remote->host) || !copy_name(who->realm, &remote->realm) ||
+        !copy_name(who->primary, &remote->primary)) {
+        error_memory(err);
+        remote_close(remote);
+        return NULL;
+    }
+    list = resolve(remote->host, port, fault, err);
     ok = list != NULL && try_addresses(remote, list, target, timeout, fault, err);
     if (list != NULL)
         freeaddrinfo(list);
@@ -406,6 +419,8 @@ remote_close(struct remote *remote)
         flush(remote, clock_monotonic() + 1);
     hang_up(remote);
     free(remote->others);
+    free(remote->primary);
+    free(remote->realm);
     free(remote->host);
     free(remote);
 }
@@ -541,9 +556,11 @@ static void
 refusal_error(const struct remote *remote, const struct call *call, const char *verb,
               enum remote_fault *fault, struct error *err)
 {
+    const struct refusal_names who = { remote->realm, remote->host, remote->primary };
+
     if (call->refusal_code == MESSAGE_E_ACCESS) {
         *fault = REMOTE_NOT_AUTHORISED;
-        refusal_set(err, REFUSAL_DENIED, &(struct refusal_names){ .replica = remote->host },
+        refusal_set(err, REFUSAL_DENIED, &who,
                     "the agent on %s does not allow '%s' to us: it does not take this host for its "
                     "primary (%s)",
                     remote->host, verb, call->refusal);

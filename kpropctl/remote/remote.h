@@ -7,6 +7,7 @@
 #define KPC_REMOTE_H
 
 #include "common/base/errors.h"
+#include "common/contract/refusals.h"
 
 #include <jansson.h>
 
@@ -32,14 +33,16 @@ enum remote_fault {
 };
 
 /*
- * Connect to HOST:PORT and authenticate as the default credentials (KRB5CCNAME) to principal TARGET
+ * Connect to PORT of who->replica (HOST) and authenticate as the default credentials (KRB5CCNAME)
+ * to principal TARGET
  * ("host/kdc2.example.org@EXAMPLE.ORG"): the first address of HOST that proves to be TARGET's, each
  * within TIMEOUT seconds for the connection of all, and as many again to authenticate. NULL on
  * failure, with ERR (ERROR_UNREACHABLE, with a hint) and *FAULT set, of the first address that
- * answered anything, or else of the last. Free with remote_close.
+ * answered anything, or else of the last. Free with remote_close. The names of WHO are copied: what
+ * an agent refuses is told with them.
  */
-struct remote *remote_open(const char *host, int port, const char *target, int timeout,
-                           enum remote_fault *fault, struct error *err);
+struct remote *remote_open(const struct refusal_names *who, int port, const char *target,
+                           int timeout, enum remote_fault *fault, struct error *err);
 void remote_close(struct remote *remote);
 
 /* The numeric address at which it answered. */

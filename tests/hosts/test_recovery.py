@@ -208,6 +208,10 @@ def test_denied_is_not_absent(kdc1, replica):
     set_up(kdc1, replica).stopped("agent", "refused", 3, hint=RELEASE)
     done = kdc1.run("kpropctl", "check", replica.name, check=False)
     assert done.returncode == 2 and "does not allow" in done.stdout, done.stdout
+    for words in (["rollback", "--yes"], ["remove-slave", "--stop"], ["port"]):
+        done = kdc1.run("kpropctl", *words, replica.name, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == 3 and "admin_server = kdc1.lab.test" in said and RELEASE in said, (words, done)
     refused(kdc1, replica)
     assert replica.out("stat", "-c", "%i", LIVE) == before
     replica.run(RELEASE)

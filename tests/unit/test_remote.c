@@ -102,12 +102,13 @@ static void __attribute__((noreturn)) agent(int listener)
 static struct remote *
 connect_agent(const struct ground *g)
 {
+    const struct refusal_names who = { "LAB.TEST", "127.0.0.1", "kdc1.lab.test" };
     enum remote_fault fault;
     struct remote *remote;
     struct error err;
 
     error_clear(&err);
-    remote = remote_open("127.0.0.1", g->port, REALM_SERVER, 10, &fault, &err);
+    remote = remote_open(&who, g->port, REALM_SERVER, 10, &fault, &err);
     if (remote == NULL)
         fail_msg("%s", err.text);
     return remote;
@@ -175,6 +176,44 @@ test_control_characters(void **state)
     remote_close(remote);
 }
 
+/* A denial names what to write and to run there: whoever reads it need not know what to put in. */
+static void
+test_denied_names_all(void **state)
+{
+    const char *refuse[] = { "refuse", NULL };
+    struct remote *remote = connect_agent(*state);
+    enum remote_fault fault;
+    struct error err;
+    json_t *reply;
+
+    error_clear(&err);
+    assert_false(remote_call(remote, refuse, 10, NULL, NULL, &reply, &fault, &err));
+    json_decref(reply);
+    assert_non_null(strstr(err.hint, "on 127.0.0.1, as root: admin_server = kdc1.lab.test "));
+    assert_non_null(strstr(err.hint, "kpropctl-agent release-loader LAB.TEST "));
+    remote_close(remote);
+}
+
+/* With all names known, no way out of any rule leaves one to be put in. */
+static void
+test_refusals_name_all(void **state)
+{
+    const struct refusal_names who = { "LAB.TEST", "kdc2.lab.test", "kdc1.lab.test" };
+    const char *const words[] = { "REALM", "REPLICA", "PRIMARY" };
+    struct error err;
+
+    (void)state;
+    for (int id = 0; id < REFUSALS; id++) {
+        error_clear(&err);
+        refusal_set(&err, (enum refusal_id)id, &who, "no");
+        assert_true(strlen(err.hint) > 0 && strlen(err.hint) + 1 < sizeof(err.hint));
+        for (size_t i = 0; i < 3; i++) {
+            if (strstr(err.hint, words[i]) != NULL)
+                fail_msg("%s: %s", refusal_row((enum refusal_id)id)->id, err.hint);
+        }
+    }
+}
+
 /* What is taken from an agent has a bound that our memory can bear. */
 static void
 test_flood(void **state)
@@ -233,6 +272,8 @@ main(void)
         cmocka_unit_test(test_endless),
         cmocka_unit_test(test_odd_status),
         cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_denied_names_all),
+        cmocka_unit_test(test_refusals_name_all),
         cmocka_unit_test(test_flood),
     };
 

@@ -30,7 +30,8 @@ connect_as(const struct ground *g, const char *cache, enum remote_fault *fault)
     setenv("KRB5CCNAME", name, 1);
     error_clear(&err);
     for (int i = 0; i < 100 && remote == NULL; i++) {
-        remote = remote_open("127.0.0.1", g->settings.port, REALM_SERVER, 10, fault, &err);
+        remote = remote_open(&(struct refusal_names){ .replica = "127.0.0.1" }, g->settings.port,
+                             REALM_SERVER, 10, fault, &err);
         if (remote == NULL && *fault != REMOTE_REFUSED)
             break;
         if (remote == NULL)
