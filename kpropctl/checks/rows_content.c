@@ -5,6 +5,7 @@
 #include "kpropctl/base/text.h"
 #include "kpropctl/checks/rows.h"
 #include "kpropctl/krb5/tickets.h"
+#include "kpropctl/state/roster.h"
 #include "kpropctl/state/state.h"
 
 #include <stdio.h>
@@ -513,6 +514,18 @@ see_record(struct walk *walk, struct step *step)
     return walk->memory.known ? HOLDS : LACKING;
 }
 
+/* From now on, also where the state database is lost before the next run for all. */
+static void
+keep_roster(const struct walk *walk, struct state *state)
+{
+    struct error ignored;
+    json_t *replicas = state_replicas(state, walk->realm->name, &ignored);
+
+    if (replicas != NULL)
+        roster_keep(walk->configuration->state_dir, walk->realm->name, replicas);
+    json_decref(replicas);
+}
+
 bool
 make_record(struct walk *walk, struct step *step, struct error *err)
 {
@@ -522,6 +535,8 @@ make_record(struct walk *walk, struct step *step, struct error *err)
 
     ok = state != NULL &&
          state_replica_record(state, walk->realm->name, walk->replica.host, &is_new, err);
+    if (ok)
+        keep_roster(walk, state);
     state_close(state);
     if (!ok)
         return false;

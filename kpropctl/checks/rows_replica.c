@@ -5,6 +5,7 @@
 #include "kpropctl/base/text.h"
 #include "kpropctl/checks/rows.h"
 #include "kpropctl/krb5/principals.h"
+#include "kpropctl/krb5/recorded.h"
 #include "kpropctl/krb5/tickets.h"
 
 #include <limits.h>
@@ -48,12 +49,24 @@ is_named_so(const struct walk *walk)
     return strncasecmp(walk->host, name, len) == 0 && (name[len] == '\0' || name[len] == '.');
 }
 
+/* A lost state database leaves the roster: who is in it was verified by its agent. */
+static bool
+is_recorded(const struct walk *walk)
+{
+    char name[sizeof(walk->replica.host)];
+    bool whole;
+
+    return walk->memory.known || walk->memory.verified_at > 0 ||
+           (recorded_find(walk->configuration->state_dir, walk->realm->name, walk->replica.host,
+                          name, sizeof(name), &whole) &&
+            whole);
+}
+
 /* Its agent has proven before what it is, or nothing else tells that the name is the host meant. */
 static bool
 needs_its_agent(const struct walk *walk)
 {
-    return !walk->memory_told || walk->memory.known || walk->memory.verified_at > 0 ||
-           !is_named_so(walk);
+    return !walk->memory_told || is_recorded(walk) || !is_named_so(walk);
 }
 
 /* WHY: what keeps the agent from answering; NULL: nobody asked it. */

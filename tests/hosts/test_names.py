@@ -206,6 +206,14 @@ def test_agent_down_is_refused_or_never_verified(fleet):
         report.stopped("agent", "failed", 4, summary="nothing is sent to it without its agent",
                        hint="kpropctl propagate --without-agent kdc2.lab.test")
         assert last(kdc1)["result"] == "failed" and not has(kdc2, "down")
+        # the state database lost or empty: the roster knows
+        for away in ("mv state.db state.away", "mv state.db state.away; : >state.db"):
+            kdc1.run(f"cd /var/lib/kpropctl; {away}")
+            report = propagate(kdc1, "kdc2.lab.test", status=4)["kdc2"]
+            kdc1.run("cd /var/lib/kpropctl; mv -f state.away state.db")
+            report.stopped("agent", "failed", 4, summary="nothing is sent to it without its agent",
+                           hint="kpropctl propagate --without-agent kdc2.lab.test")
+            assert not has(kdc2, "down")
         done = kdc1.run("kpropctl", "propagate", "--without-agent", check=False)
         assert done.returncode == 2, done
         done = kdc1.run("kpropctl", "propagate", "--without-agent", "kdc2.lab.test", check=False)
