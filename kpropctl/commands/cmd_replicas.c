@@ -218,7 +218,12 @@ is_known(const struct command_context *context, const char *host, struct error *
     if (!ok || memory.known)
         return ok;
     error_set(err, ERROR_FAILED, "%s is no known replica of %s", host, context->realm->name);
-    return error_hint(err, "'kpropctl list' shows them, with their full names");
+    return error_hint(err,
+                      "'kpropctl list' shows them, with their full names; if it was one: kpropctl "
+                      "setup-slave %s records it again, and on %s, as root: kpropctl-agent "
+                      "release-loader %s gives kpropd its own loader back (gives up: all checks of "
+                      "what kpropd loads)",
+                      host, host, context->realm->name);
 }
 
 static bool

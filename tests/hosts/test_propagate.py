@@ -299,6 +299,8 @@ def test_remove_slave(fleet):
     kdc1, _, kdc3 = fleet
     try:
         refused(kdc1, "kdc9.lab.test", command="remove-slave", status=1, said="no known replica")
+        refused(kdc1, "kdc9.lab.test", command="remove-slave", status=1,
+                said="on kdc9.lab.test, as root: kpropctl-agent release-loader LAB.TEST")
         said = kdc1.out("kpropctl", "remove-slave", "--stop", "kdc3.lab.test")
         assert "forgotten" in said and "stopped" in said
         assert not kdc3.active("krb5-kpropd") and not kdc3.enabled("krb5-kpropd")
