@@ -6,6 +6,7 @@
 #include "kpropctl/krb5/own_ticket.h"
 #include "kpropctl/krb5/principals.h"
 #include "kpropctl/krb5/tickets.h"
+#include "kpropctl/remote/blame.h"
 #include "kpropctl/remote/remote.h"
 
 #include <limits.h>
@@ -211,8 +212,10 @@ walk_connect(struct walk *walk, enum remote_fault *fault, struct error *err)
         }
         if (*fault == REMOTE_KEYTAB && connect_with_older_key(walk))
             return true;
-        if (!walk_may_pass(*fault) || retries-- <= 0)
+        if (!walk_may_pass(*fault) || retries-- <= 0) {
+            blame_address(walk->configuration, walk->realm->name, &walk->replica, *fault, err);
             return false;
+        }
         sleep(delay);
         delay *= 2;
     }

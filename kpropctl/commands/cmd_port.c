@@ -6,6 +6,7 @@
 #include "kpropctl/krb5/recorded.h"
 #include "kpropctl/krb5/tickets.h"
 #include "kpropctl/output/port_text.h"
+#include "kpropctl/remote/blame.h"
 #include "kpropctl/remote/remote.h"
 
 #include <getopt.h>
@@ -122,6 +123,8 @@ connect_to(struct command_context *context, const struct names *names, struct er
         remote = remote_open(&who, conf->agent_port, names->principal, conf->connect_timeout,
                              &fault, err);
     }
+    if (remote == NULL)
+        blame_address(conf, context->realm->name, names, fault, err);
     return remote;
 }
 

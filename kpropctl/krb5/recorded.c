@@ -59,6 +59,27 @@ recorded_find(const char *state_dir, const char *realm, const char *asked, char 
     return exact > 0 || begun == 1;
 }
 
+bool
+recorded_at(const char *state_dir, const char *realm, const char *address, const char * not,
+            char *name, size_t size)
+{
+    json_t *replicas = read_replicas(state_dir, realm), *replica;
+    bool found = false;
+    size_t index;
+
+    json_array_foreach(replicas, index, replica)
+    {
+        const char *host = json_string_value(json_object_get(replica, "host"));
+
+        if (found || host == NULL || strcasecmp(host, not ) == 0 || !names_lead_to(host, address))
+            continue;
+        snprintf(name, size, "%s", host);
+        found = true;
+    }
+    json_decref(replicas);
+    return found;
+}
+
 /* By NAME, a recorded one; where that is refused, it is what concerns. */
 static bool
 look_up_by(const char *name, const char *realm, struct names *names, struct error *err)

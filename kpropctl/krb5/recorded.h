@@ -20,6 +20,11 @@
 bool recorded_find(const char *state_dir, const char *realm, const char *asked, char *name,
                    size_t size, bool *whole);
 
+/* Another replica of REALM that is recorded in STATE_DIR than NOT, whose only address is ADDRESS:
+ * its name into NAME. May block on DNS. False if there is none. */
+bool recorded_at(const char *state_dir, const char *realm, const char *address, const char * not,
+                 char *name, size_t size);
+
 /*
  * Look ASKED up for REALM: by names_look_up_recorded where it means a replica that is recorded in
  * STATE_DIR, else by names_look_up. A short name that could mean a recorded one and leads to

@@ -3,6 +3,7 @@
 
 #include "kpropctl/krb5/recorded.h"
 #include "kpropctl/krb5/tickets.h"
+#include "kpropctl/remote/blame.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -35,5 +36,7 @@ connect_agent(const struct command_context *context, const char *host, struct na
         if (fault != REMOTE_NO_TICKET && fault != REMOTE_KEYTAB)
             break;
     }
+    if (agent == NULL)
+        blame_address(configuration, realm, replica, fault, err);
     return agent;
 }

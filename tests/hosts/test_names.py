@@ -120,6 +120,24 @@ def test_the_address_of_another_host(fleet):
     good(propagate(kdc1, "kdc2.lab.test"))
 
 
+def test_the_address_of_another_replica(fleet):
+    """Not its key is wrong then, and enrolling it anew would mend nothing."""
+    kdc1, kdc2, kdc3 = fleet
+    kdc3.systemctl("stop", "krb5-kpropd")
+    kdc3.systemctl("start", "kpropctl-agent")
+    set_up(kdc1, kdc3).good()
+    hosts(kdc1, BY_ADDRESS)
+    said = "kdc2.lab.test and kdc3.lab.test, both replicas, have one address here, 10.75.4.13"
+    report = propagate(kdc1, "kdc2.lab.test", status=4)["kdc2"]
+    report.stopped("agent", "failed", 4, summary=said, hint="give each its own address")
+    for words in (["check"], ["rollback", "--yes"], ["port"]):
+        done = kdc1.run("kpropctl", *words, "kdc2.lab.test", check=False)
+        assert done.returncode != 0 and said in done.stdout + done.stderr, (words, done)
+        assert "bring it there" not in done.stdout + done.stderr, (words, done)
+    hosts(kdc1, HONEST)
+    good(propagate(kdc1))
+
+
 @pytest.mark.parametrize("agent", ["without", "with"])
 def test_one_of_two_addresses_is_another_hosts(fleet, agent):
     """The agent's word and kprop's connection concern the same address, whatever comes first."""
