@@ -2,6 +2,7 @@
 #include "agent/enroll/conf_places.h"
 
 #include "agent/enroll/conf_allowed.h"
+#include "agent/enroll/conf_roles.h"
 #include "common/contract/refusals.h"
 #include "common/host/process.h"
 
@@ -103,36 +104,12 @@ is_plain(const char *path)
     return true;
 }
 
-/* PATH into REAL, with the links followed of as much of it as is there. */
-static bool
-follow(const char *path, char *real)
-{
-    char head[PATH_MAX], *resolved = NULL, *slash;
-    int len;
-
-    snprintf(head, sizeof(head), "%s", path);
-    while ((resolved = realpath(head, NULL)) == NULL) {
-        struct stat st;
-
-        /* A link to what is not there may come to be anything. */
-        if (errno != ENOENT || lstat(head, &st) == 0 || (slash = strrchr(head, '/')) == NULL)
-            return false;
-        *slash = '\0';
-        if (slash == head)
-            snprintf(head, sizeof(head), "/");
-    }
-    len = snprintf(real, PATH_MAX, "%s%s", strcmp(resolved, "/") == 0 ? "" : resolved,
-                   path + (strcmp(head, "/") == 0 ? 0 : strlen(head)));
-    free(resolved);
-    return len < PATH_MAX;
-}
-
 static bool
 is_below(const char *real, const char *folder)
 {
     char resolved[PATH_MAX];
 
-    return follow(folder, resolved) && below(real, resolved) != NULL;
+    return conf_roles_follow(folder, resolved) && below(real, resolved) != NULL;
 }
 
 /* Is REAL right in the folder that FILE is in? */
@@ -142,7 +119,8 @@ is_beside(const char *real, const char *file)
     char resolved[PATH_MAX], *slash;
     const char *rest;
 
-    if (!is_plain(file) || !follow(file, resolved) || (slash = strrchr(resolved, '/')) == resolved)
+    if (!is_plain(file) || !conf_roles_follow(file, resolved) ||
+        (slash = strrchr(resolved, '/')) == resolved)
         return false;
     *slash = '\0';
     rest = below(real, resolved);
@@ -191,15 +169,12 @@ is_named(const struct place *place)
     return found;
 }
 
-/* What is already there under a database's name must be one; and what kpropd receives is none. */
+/* What is already there under a database's name must be one. */
 static const char *
 wrong_database(const char *real)
 {
-    const char *name = strrchr(real, '/') + 1;
     char ok[PATH_MAX + 4];
 
-    if (strncmp(name, "from_master", 11) == 0)
-        return "kpropd receives there";
     snprintf(ok, sizeof(ok), "%s.ok", real);
     return access(real, F_OK) == 0 && access(ok, F_OK) != 0 ? "what is there is no database" : NULL;
 }
@@ -209,16 +184,19 @@ static const char *
 wrong_path(struct place *place, const char *value)
 {
     bool database = place->kind == CONF_DATABASE;
+    const char *why;
 
     if (!is_plain(value))
         return "it is no plain path";
-    if (!follow(value, place->real))
+    if (!conf_roles_follow(value, place->real))
         return "its links cannot be followed";
     if (!is_below(place->real, place->here->data_dir) &&
         (database ||
          (!is_below(place->real, place->here->conf_dir) && !is_below(place->real, WORDS_FOLDER))) &&
         !is_named(place))
         return "it is outside of this host's folders";
+    if ((why = conf_roles_wrong(place->real, place->relation, place->own)) != NULL)
+        return why;
     return database ? wrong_database(place->real) : NULL;
 }
 
@@ -263,6 +241,24 @@ refuse(const struct place *place, const char *value, const char *why, const char
                       names[2], clean);
 }
 
+/* Of the relations before the I-th of WANTED, is there one of another role that has its file? */
+static const char *
+wrong_pair(const struct conf_wanted *wanted, size_t i, profile_t own, const char *real)
+{
+    char earlier[PATH_MAX];
+
+    for (size_t j = 0; j < i; j++) {
+        const struct conf_relation *r = &wanted->list[j];
+        const struct place place = { .relation = r, .own = own };
+
+        if (is_path(conf_kind_of(r)) && !is_own(&place, r->values[0]) &&
+            conf_roles_follow(r->values[0], earlier) &&
+            conf_roles_clash(earlier, r, real, &wanted->list[i]))
+            return "the bundle has it for something else, too";
+    }
+    return NULL;
+}
+
 bool
 conf_places_check(const struct conf_wanted *wanted, profile_t own, const char *path,
                   const struct kdc_folders *here, struct error *err)
@@ -277,6 +273,8 @@ conf_places_check(const struct conf_wanted *wanted, profile_t own, const char *p
             const char *why =
                 place.kind == CONF_LIBRARY ? wrong_library(*value) : wrong_path(&place, *value);
 
+            if (why == NULL && place.kind != CONF_LIBRARY)
+                why = wrong_pair(wanted, i, own, place.real);
             if (why != NULL && !is_own(&place, *value))
                 return refuse(&place, *value, why, path, err);
         }

@@ -244,6 +244,70 @@ test_own_file(void **state)
     refused(h, true, "database_name", "/etc/cron.d/principal");
 }
 
+/* A file that is there for something else, by its name or by this host's word. */
+static void
+test_roles(void **state)
+{
+    static const char *const taken_names[] = { "kpropd.acl",   "kdc.conf",      "stash",
+                                               ".k5.LAB.TEST", "kadm5.keytab",  "krb5.keytab",
+                                               "from_master",  "principal.ulog" };
+    static const char *const of_database[] = { "principal", "principal.ok", "principal.kadm5.lock",
+                                               "principal~", "principal.kpropctl" };
+    static const char *const relations[] = { "database_name", "acl_file", "dict_file" };
+    const struct host *h = *state;
+    char value[256], own[1024];
+
+    for (size_t r = 0; r < 3; r++) {
+        for (size_t i = 0; i < sizeof(taken_names) / sizeof(*taken_names); i++) {
+            in("/var/lib/krb5kdc", taken_names[i], value, sizeof(value));
+            refused(h, false, relations[r], value);
+        }
+        for (size_t i = 0; r > 0 && i < sizeof(of_database) / sizeof(*of_database); i++) {
+            in("/var/lib/krb5kdc", of_database[i], value, sizeof(value));
+            refused(h, false, relations[r], value);
+        }
+    }
+    refused(h, false, "dict_file", "/etc/krb5kdc/kadm5.acl");
+    refused(h, false, "acl_file", "/etc/krb5kdc/kadm5.dict");
+    refused(h, false, "database_name", "/var/lib/krb5kdc/kadm5.acl");
+    /* By its own kdc.conf. */
+    snprintf(own, sizeof(own),
+             "[realms]\n\tELSE.TEST = {\n\t\tdatabase_name = %s/else\n\t\tacl_file = %s/let\n"
+             "\t\tkey_stash_file = %s/key\n\t\tadmin_keytab = FILE:%s/admin\n\t}\n",
+             h->data, h->conf, h->data, h->conf);
+    put(h->conf, "kdc.conf", own);
+    refused(h, false, "database_name", "/var/lib/krb5kdc/else");
+    refused(h, false, "database_name", "/var/lib/krb5kdc/key");
+    refused(h, false, "dict_file", "/etc/krb5kdc/let");
+    refused(h, false, "dict_file", "/etc/krb5kdc/admin");
+    refused(h, false, "acl_file", "/var/lib/krb5kdc/else.kadm5");
+    taken(h, false, "acl_file", "/etc/krb5kdc/let"); /* realms may share it */
+    taken(h, false, "database_name", "/var/lib/krb5kdc/elsewhere");
+    /* The update log of a database is beside it. */
+    snprintf(own, sizeof(own),
+             "[realms]\n\tLAB.TEST = {\n\t\tiprop_logfile = %s/principal.ulog\n\t}\n", h->data);
+    put(h->conf, "kdc.conf", own);
+    taken(h, false, "database_name", "/var/lib/krb5kdc/principal");
+}
+
+/* Two relations of one bundle. */
+static void
+test_roles_of_one_bundle(void **state)
+{
+    const struct host *h = *state;
+    struct error err;
+
+    assert_false(
+        plan(h, false, "acl_file", "/etc/krb5kdc/x\n\t\tdict_file = /etc/krb5kdc/x", false, &err));
+    assert_int_equal(err.code, ERROR_REFUSED);
+    assert_non_null(strstr(err.text, "something else"));
+    assert_false(plan(h, false, "database_name",
+                      "/var/lib/krb5kdc/x\n\t\tdict_file = /var/lib/krb5kdc/x.ok", false, &err));
+    assert_false(plan(h, false, "dict_file",
+                      "/var/lib/krb5kdc/x\n\t\tdatabase_name = /var/lib/krb5kdc/x", true, &err));
+    taken(h, false, "database_name", "/var/lib/krb5kdc/x\n\t\tdict_file = /var/lib/krb5kdc/xy");
+}
+
 static void
 test_a_library_of_another_name(void **state)
 {
@@ -317,6 +381,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_linked_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_own_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_roles, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_roles_of_one_bundle, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_library_of_another_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_left_out, set_up, tear_down),
     };
