@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 3, BUSY_MS = 5000 };
+enum { SCHEMA_VERSION = 2, BUSY_MS = 5000 };
 
 /* migrations[V] leads from version V to V + 1. */
 static const char *const migrations[SCHEMA_VERSION] = {
@@ -35,9 +35,6 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE INDEX outcome_host ON outcome (realm, host, id);"
     "CREATE INDEX outcome_finished ON outcome (finished);",
     "ALTER TABLE outcome ADD COLUMN identity TEXT;",
-    ("CREATE TABLE IF NOT EXISTS seen (realm TEXT NOT NULL, generation INTEGER NOT NULL,"
-     " digest TEXT NOT NULL, nonce TEXT NOT NULL, PRIMARY KEY (realm, generation, digest, "
-     "nonce));"),
 };
 
 bool
@@ -138,6 +135,32 @@ migrate_steps(struct state *state, struct error *err)
     return version == SCHEMA_VERSION || state_failed(state, err);
 }
 
+/* Beside the versions: a kpropctl that does not know this table can go on with the file. Who may
+ * not write it has an empty one of his own where it is not there yet. */
+static bool
+have_seen(struct state *state, bool writable, struct error *err)
+{
+    char sql[256];
+
+    snprintf(
+        sql, sizeof(sql),
+        "CREATE %s TABLE IF NOT EXISTS %s.seen (realm TEXT NOT NULL, generation INTEGER NOT NULL,"
+        " digest TEXT NOT NULL, nonce TEXT NOT NULL,"
+        " PRIMARY KEY (realm, generation, digest, nonce))",
+        writable ? "" : "TEMP", writable ? "main" : "temp");
+    return execute(state, sql, err);
+}
+
+static bool
+knows_seen(struct state *state)
+{
+    sqlite3_stmt *stmt = state_prepare(state, "SELECT 1 FROM seen LIMIT 0", "");
+    bool known = stmt != NULL;
+
+    sqlite3_finalize(stmt);
+    return known;
+}
+
 static bool
 migrate(struct state *state, struct error *err)
 {
@@ -215,9 +238,10 @@ open_for_reading(struct state *state, struct error *err)
         return false;
     version = schema_version(state);
     if (version < 0 || version >= SCHEMA_VERSION)
-        return migrate(state, err);
+        return migrate(state, err) && (knows_seen(state) || have_seen(state, false, err));
     if (eaccess(state->path, W_OK) == 0)
-        return connect_file(state, SQLITE_OPEN_READWRITE, err) && migrate(state, err);
+        return connect_file(state, SQLITE_OPEN_READWRITE, err) && migrate(state, err) &&
+               have_seen(state, true, err);
     error_set(err, ERROR_INTERNAL,
               "cannot read the state database %s: it is of an older kpropctl (version %d, this one "
               "reads %d)",
@@ -233,7 +257,7 @@ open_file(struct state *state, const char *dir, const char *group, bool read_onl
         return open_for_reading(state, err);
     return file_make_folder(dir, 0750, err) &&
            connect_file(state, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err) &&
-           migrate(state, err) && give_group(state, dir, group, err);
+           migrate(state, err) && have_seen(state, true, err) && give_group(state, dir, group, err);
 }
 
 struct state *

@@ -142,7 +142,7 @@ test_new(void **state)
     state_close(s);
     assert_int_equal(stat(database(), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
-    assert_sql("PRAGMA user_version", "3");
+    assert_sql("PRAGMA user_version", "2");
     s = state_open(folder, NULL, true, &err);
     assert_non_null(s);
     state_close(s);
@@ -212,7 +212,7 @@ test_migration(void **state)
     assert_true(state_memory(s, REALM, HOST, &memory, &err));
     assert_string_equal(memory.identity, "files there");
     state_close(s);
-    assert_sql("PRAGMA user_version", "3");
+    assert_sql("PRAGMA user_version", "2");
     assert_sql("SELECT count(*) FROM outcome", "2");
 }
 
@@ -264,7 +264,7 @@ test_old_file_for_a_reader(void **state)
     assert_int_equal(json_array_size(rows), 1);
     json_decref(rows);
     state_close(s);
-    assert_sql("PRAGMA user_version", "3");
+    assert_sql("PRAGMA user_version", "2");
 }
 
 /* A file of a newer kpropctl is left alone. */
