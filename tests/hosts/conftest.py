@@ -26,7 +26,7 @@ def pytest_addoption(parser):
     group.addoption("--tier", default="run", choices=["run", "long", "quick"],
                     help="'run': the tests that are not marked long; 'long': all; "
                          "'quick': those that stand for a package")
-    group.addoption("--sample", default=None, metavar="SEED/N", help="also N tests of the long tier, by this seed")
+    group.addoption("--sample", default=None, metavar="SEED/N", help="only N tests of the long tier, chosen by this seed")
     group.addoption("--shard", default="1/1", metavar="K/N", help="only the K-th of N parts of the tests")
     group.addoption("--passed", default=None, metavar="FILE",
                     help="leave out the tests that this file names, and add to it those that pass")
@@ -53,13 +53,16 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--passed") and os.path.exists(config.getoption("--passed")):
         with open(config.getoption("--passed"), encoding="utf-8") as file:
             done = set(file.read().splitlines())
+    if chosen:
+        items[:] = [item for item in items if item in chosen]
+        return
     quick = standing_for_packages(items) if config.getoption("--tier") == "quick" else items
     part, parts = map(int, config.getoption("--shard").split("/"))
     release = config.getoption("--release")
     keep, leave = [], []
     for item in items:
         only = item.get_closest_marker("releases")
-        left = (item in long and item not in chosen and config.getoption("--tier") == "run") or \
+        left = (item in long and config.getoption("--tier") == "run") or \
             item.nodeid in done or item not in quick or number(item.location[0]) % parts != part - 1 or \
             (only and release not in only.args)
         (leave if left else keep).append(item)
@@ -75,7 +78,8 @@ def standing_for_packages(items):
     wanted = {(item.module.__name__, name) for item in items for kind in ("NEEDS", "MACHINE_NEEDS")
               for name in getattr(item.module, kind, {}).values()}
     for module, name in sorted(wanted):
-        one = [item for item in items if item.module.__name__ == module and fnmatch.fnmatchcase(item.name, name)]
+        one = [item for item in items if item.module.__name__ == module and
+               (item.originalname == name or fnmatch.fnmatchcase(item.name, name))]
         if not one:
             raise pytest.UsageError(f"{module} needs a package for {name}, which is no test of it")
         chosen.append(one[0])

@@ -15,6 +15,8 @@ NEEDS = {
     "remctl-client": "test_stock_client_calls_reading_verbs*",
     "python3-pyremctl": "test_python_binding",
     "remctl-server": "test_behind_an_existing_remctld",
+    "krb5-admin-server": "test_start_kpropd_never_stops_kadmind*",
+    "netcat-openbsd": "test_listens_on_both_families",
 }
 
 pytestmark = pytest.mark.usefixtures("packages")

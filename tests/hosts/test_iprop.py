@@ -18,11 +18,7 @@ ANNOUNCED = "/var/lib/kpropctl-agent/LAB.TEST.announced"
 ON = r"sed -i '/LAB.TEST = {/a\        iprop_enable = true\n        iprop_port = 2121\n        iprop_replica_poll = 2' " + CONF
 
 
-@pytest.fixture(scope="module", autouse=True)
-def wanted():
-    from lab import BUILD
-    if not list((BUILD / "packages").glob("kpropctl-agent_*.deb")):
-        pytest.skip("the packages are not built")
+pytestmark = pytest.mark.usefixtures("packages")
 
 
 def begin_increments(primary, replica):

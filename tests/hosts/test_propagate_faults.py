@@ -42,6 +42,8 @@ def fleet(made):
         if disk:
             host.run("systemctl restart krb5-kdc krb5-kpropd kpropctl-agent")
     configure_more(kdc1, connect_timeout=5)
+    # A host whose cable was out is not found again at once.
+    wait_until(lambda: kdc1.ok("kpropctl", "propagate", timeout=120))
     good(propagate(kdc1))
     kdc1.remove("/etc/kpropctl/kpropctl.conf")
     assert dumps_left(kdc1) == "" and whole(kdc1)
