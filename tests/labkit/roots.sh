@@ -127,7 +127,7 @@ roots_mirror()
     local codename
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 2>/dev/null |
-        awk -v want="$codename${1:+-$1}" '$2 == want || $2 == "stable" want {print $1; exit}'
+        awk -v want="$codename${1:+-$1}" '$2 == want {print $1; exit}'
 }
 
 # roots_sources RELEASE: the text of its sources.list.
